@@ -1,0 +1,297 @@
+"""VLM-3R: visual tokens enriched with geometry, projected, pooled, and read by Qwen2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from cut3r import CUT3R, CUT3RConfig
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel, Qwen2ForCausalLM
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+)
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from vlm3r.model.config import VLM3RConfig
+from vlm3r.model.fusion import Projector, SpatialFusion
+from vlm3r.model.geometry import encode_geometry, select_geometry
+from vlm3r.model.resampler import place_newlines, pool_frames
+from vlm3r.model.vision import VisionTower
+
+
+@dataclass(frozen=True)
+class VisualStages:
+    """What each stage makes of a batch of clips; frames beyond a clip's own count are padding."""
+
+    vision_tokens: Tensor
+    """`(clip, frame, patch, visual dim)` from SigLIP."""
+    camera_tokens: Tensor | None
+    """`(clip, frame, 1, geometry dim)` from CUT3R, None without geometry."""
+    patch_tokens: Tensor | None
+    """`(clip, frame, geometry patch, geometry dim)` from CUT3R, None without geometry."""
+    fused: Tensor
+    """`(clip, frame, patch, visual dim)` after fusion; the visual tokens themselves without geometry."""
+    projected: Tensor
+    """`(clip, frame, patch, text dim)`."""
+    pooled: Tensor
+    """`(clip, frame, pooled patch, text dim)`; equal to `projected` for still images."""
+    sequences: tuple[Tensor, ...]
+    """Per clip `(token, text dim)`: its frames in time, newlines in place, padding frames left out."""
+
+    @property
+    def embeddings(self) -> Tensor:
+        """`(clip, token, text dim)`; clips of different lengths have only `sequences`."""
+        return torch.stack(self.sequences)
+
+
+class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """A video language model with a sense of 3-D space, in the Hugging Face interface.
+
+    Visual tokens enter as placeholders in `input_ids` (one per resulting token, newlines included), over which the
+    embeddings of the clips are scattered in order. A clip is a video, or all still images of one sample: its frames
+    go through the geometry encoder as one sequence, and never share state with another clip.
+    """
+
+    config_class = VLM3RConfig
+    config: VLM3RConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    input_modalities = ("image", "video", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["Qwen2DecoderLayer", "SiglipEncoderLayer", "CUT3R"]  # noqa: RUF012 (declared by the base)
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+
+    def __init__(self, config: VLM3RConfig):
+        super().__init__(config)
+        vision, text = config.vision_config, config.text_config
+        self.vision_tower = VisionTower(vision)
+        if config.geometry == "cut3r":
+            self.geometry_encoder = CUT3R(CUT3RConfig.from_dict(config.geometry_config or {}))
+            self.fusion = SpatialFusion(
+                vision.hidden_size,
+                self.geometry_encoder.config.dec_embed_dim,
+                config.fusion_num_heads,
+                config.fusion_dropout,
+            )
+        self.projector = Projector(vision.hidden_size, text.hidden_size)
+        self.image_newline = nn.Parameter(torch.randn(text.hidden_size) * text.hidden_size**-0.5)
+        self.language_model = Qwen2ForCausalLM(text)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, SpatialFusion):
+            module.reset_parameters()
+        elif not isinstance(module, nn.MultiheadAttention):
+            super()._init_weights(module)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The language model's token embedding."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's token embedding."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The language model's output layer."""
+        return self.language_model.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the language model's output layer."""
+        self.language_model.lm_head = new_embeddings
+
+    def encode_video(
+        self,
+        pixel_values: Tensor,
+        frame_counts: Tensor | None = None,
+        camera_tokens: Tensor | None = None,
+        patch_tokens: Tensor | None = None,
+    ) -> VisualStages:
+        """Every stage from frames to the tokens that replace a video's placeholders.
+
+        Args:
+            pixel_values: `(clip, frame, 3, H, W)`, normalised; shorter clips padded at their end.
+            frame_counts: `(clip,)`, frames that are no padding; None means all.
+            camera_tokens: `(clip, frame, 1, dim)`, computed earlier from the same frames; given with `patch_tokens`,
+                the geometry encoder does not run.
+            patch_tokens: `(clip, frame, geometry patch, dim)`, likewise.
+
+        Raises:
+            ValueError: an axis is missing or the given geometry tokens belong to other clips.
+        """
+        return self._encode_clips(pixel_values, frame_counts, camera_tokens, patch_tokens, still=False)
+
+    def encode_images(self, image_pixel_values: Tensor, image_counts: Tensor | None = None) -> VisualStages:
+        """As `encode_video` for still images `(clip, image, 3, H, W)`: no pooling, a newline after every grid row."""
+        return self._encode_clips(image_pixel_values, image_counts, None, None, still=True)
+
+    def _encode_clips(
+        self,
+        frames: Tensor,
+        counts: Tensor | None,
+        camera_tokens: Tensor | None,
+        patch_tokens: Tensor | None,
+        still: bool,
+    ) -> VisualStages:
+        if frames.ndim != 5 or frames.shape[2] != 3:
+            raise ValueError(f"pixel values need the axes (clip, frame, 3, H, W), not {tuple(frames.shape)}")
+        frames = frames.to(self.device)
+        vision_tokens = self.vision_tower(frames)
+        fused = vision_tokens
+        if self.config.geometry == "cut3r":
+            if camera_tokens is None or patch_tokens is None:
+                camera_tokens, patch_tokens = encode_geometry(
+                    self.geometry_encoder, frames, self.config.geometry_image_size
+                )
+            geometry = select_geometry(camera_tokens, patch_tokens, self.config.geometry_features)
+            fused = self.fusion(vision_tokens, geometry.to(vision_tokens))
+        projected = self.projector(fused)
+        pooled = projected if still else pool_frames(projected, self.config.pool_mode)  # pyright: ignore
+        position = "grid" if still else self.config.newline_position
+        lengths = [frames.shape[1]] * frames.shape[0] if counts is None else counts.tolist()
+        sequences = tuple(
+            place_newlines(clip[:length], self.image_newline, position)  # pyright: ignore
+            for clip, length in zip(pooled, lengths, strict=True)
+        )
+        return VisualStages(vision_tokens, camera_tokens, patch_tokens, fused, projected, pooled, sequences)
+
+    def embed(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        frame_counts: Tensor | None = None,
+        image_pixel_values: Tensor | None = None,
+        image_counts: Tensor | None = None,
+        camera_tokens: Tensor | None = None,
+        patch_tokens: Tensor | None = None,
+        video_embeddings: Tensor | None = None,
+        image_embeddings: Tensor | None = None,
+    ) -> Tensor:
+        """Input embeddings `(batch, token, dim)` with the visual tokens scattered over their placeholders.
+
+        Clips are taken in the order in which their placeholders stand in the batch, row by row. `video_embeddings`
+        and `image_embeddings` `(token, dim)` replace the pixels where the batch's clips were encoded before.
+
+        Raises:
+            ValueError: placeholders and visual tokens differ in number.
+        """
+        videos, images = self.config.video_token_id, self.config.image_token_id
+        # Placeholder ids need not be rows of the embedding table, so look up an ordinary id in their place.
+        is_placeholder = (input_ids == videos) | (input_ids == images)
+        embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
+        if pixel_values is not None and video_embeddings is None:
+            stages = self.encode_video(pixel_values, frame_counts, camera_tokens, patch_tokens)
+            video_embeddings = torch.cat(stages.sequences)
+        embeddings = scatter_tokens(embeddings, input_ids == videos, video_embeddings, "video")
+        if image_pixel_values is not None and image_embeddings is None:
+            image_embeddings = torch.cat(self.encode_images(image_pixel_values, image_counts).sequences)
+        return scatter_tokens(embeddings, input_ids == images, image_embeddings, "image")
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        frame_counts: Tensor | None = None,
+        image_pixel_values: Tensor | None = None,
+        image_counts: Tensor | None = None,
+        camera_tokens: Tensor | None = None,
+        patch_tokens: Tensor | None = None,
+        video_embeddings: Tensor | None = None,
+        image_embeddings: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits `(batch, token, vocabulary)` and, with `labels`, the mean next-token cross-entropy.
+
+        Visual arguments are those of `embed`. `labels` `(batch, token)` hold -100 where nothing is supervised; the
+        loss normalises over every row of the output layer, as in the published training.
+        """
+        if inputs_embeds is None:
+            if input_ids is None:
+                raise ValueError("forward needs input_ids or inputs_embeds")
+            inputs_embeds = self.embed(
+                input_ids,
+                pixel_values,
+                frame_counts,
+                image_pixel_values,
+                image_counts,
+                camera_tokens,
+                patch_tokens,
+                video_embeddings,
+                image_embeddings,
+            )
+        return self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
+        )
+
+    @torch.no_grad()
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """Token ids `(batch, prompt + new)`; arguments as `GenerationMixin.generate` and `embed`.
+
+        Clips are encoded once, before the first step. As in the published code, a repetition penalty sees generated
+        tokens only, and ids that the tokenizer does not have are never yielded.
+        """
+        input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
+        if input_ids is not None and kwargs.get("inputs_embeds") is None:
+            visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
+            kwargs["inputs_embeds"] = self.embed(input_ids, **visual)
+        processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
+        hidden = range(self.config.num_output_tokens, self.config.text_config.vocab_size)  # pyright: ignore
+        if len(hidden) > 0:
+            processors.append(SuppressTokensLogitsProcessor(list(hidden), device=self.device))
+        defaults = kwargs.get("generation_config") or self.generation_config
+        penalty = kwargs.pop("repetition_penalty", None) or getattr(defaults, "repetition_penalty", None)
+        if penalty and penalty != 1.0:
+            prompt = input_ids.shape[1] if input_ids is not None else 0
+            processors.append(RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt))
+        if input_ids is not None:
+            kwargs["input_ids"] = input_ids
+        return super().generate(repetition_penalty=1.0, logits_processor=processors, **kwargs)
+
+
+VISUAL_INPUTS = (
+    "pixel_values",
+    "frame_counts",
+    "image_pixel_values",
+    "image_counts",
+    "camera_tokens",
+    "patch_tokens",
+    "video_embeddings",
+    "image_embeddings",
+)
+
+
+def scatter_tokens(embeddings: Tensor, mask: Tensor, tokens: Tensor | None, kind: str) -> Tensor:
+    """`embeddings` `(batch, token, dim)` with `tokens` `(token, dim)` in the places where `mask` is true, in order.
+
+    Raises:
+        ValueError: there are more or fewer tokens than places.
+    """
+    places, available = int(mask.sum()), 0 if tokens is None else tokens.shape[0]
+    if places != available:
+        raise ValueError(
+            f"input_ids hold {places} {kind} placeholders but the {kind} inputs give {available} tokens: "
+            "were processor and model given the same frames, pool mode and newline position?"
+        )
+    if tokens is None:
+        return embeddings
+    return embeddings.masked_scatter(mask[..., None], tokens.to(embeddings))
