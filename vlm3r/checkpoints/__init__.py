@@ -1,0 +1,1 @@
+"""Checkpoints: the published layout and the native one, read, converted and written."""

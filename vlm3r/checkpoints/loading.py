@@ -1,0 +1,236 @@
+"""`vlm3r.load`: a model and its processor from whatever layout a checkpoint has."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from vlm3r.checkpoints.files import read_json, resolve_folder
+from vlm3r.checkpoints.lora import attach_adapter
+from vlm3r.checkpoints.native import read_native
+from vlm3r.checkpoints.parts import Parts
+from vlm3r.checkpoints.published import CUT3R_FILE, is_published, read_published
+from vlm3r.errors import UserError
+from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
+from vlm3r.processing.processor import VLM3RProcessor
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EMBEDDED_MODEL = REPOSITORY / "playground" / "models" / "vlm3r-tiny"
+PUBLISHED_CUT3R = (REPOSITORY / "CUT3R" / "src" / CUT3R_FILE, "liguang0115/cut3r")
+"""Where CUT3R's file is looked for when none is named: where the published code keeps it, then the hub."""
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+LARGE = 1_000_000_000
+SIZE_OVERRIDES = ("vision_config", "geometry_image_size", "vocab_size")
+CHOICE_OVERRIDES = ("pool_mode", "newline_position", "geometry_features")
+SETTING_OVERRIDES = ("num_frames", "video_fps", "force_sample", "add_time_instruction", "max_length")
+Quantization = Literal["4bit", "8bit"]
+
+
+def load(
+    checkpoint: str | Path | None = None,
+    *,
+    base: str | Path | None = None,
+    geometry: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    merge_lora: bool = True,
+    quantization: Quantization | None = None,
+    config_overrides: Mapping[str, Any] | None = None,
+) -> tuple[VLM3RForConditionalGeneration, VLM3RProcessor]:
+    """A model in evaluation mode and its processor.
+
+    Args:
+        checkpoint: a native folder, a LoRA repository, or a base model of the published layout; a folder or a hub id.
+            None is the embedded model.
+        base: the base model of a LoRA repository; default the one that its adapter names.
+        geometry: CUT3R's file, folder or hub id; `none` for plain LLaVA-Video; None for what the checkpoint holds or,
+            in the published layout, the published file.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto`: bfloat16 on a GPU that has it (else float16), float32 on a
+            CPU up to a billion parameters and bfloat16 beyond.
+        merge_lora: whether to add the adapter to the weights; else it is attached through PEFT, trainable.
+        quantization: `4bit` or `8bit` for the language model's linear layers, through bitsandbytes.
+        config_overrides: choices (`pool_mode`, `newline_position`, `geometry_features`), processor settings
+            (`num_frames`, `force_sample`, ...) and, for published layouts, sizes that their configurations only imply.
+
+    Raises:
+        UserError: anything that the user can mend, in one line.
+    """
+    overrides = _checked_overrides(config_overrides or {})
+    target = resolve_device(device)
+    parts, fresh = read_checkpoint(checkpoint, base, geometry, overrides)
+    parts = _with_choices(parts, overrides)
+    if merge_lora:
+        parts = parts.merged()
+    return build(parts, target, resolve_dtype(dtype, target, parts), quantization, fresh)
+
+
+def read_checkpoint(
+    checkpoint: str | Path | None = None,
+    base: str | Path | None = None,
+    geometry: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[Parts, tuple[str, ...]]:
+    """The parts of a checkpoint of any layout, and the prefixes of weights that training would start anew."""
+    folder = EMBEDDED_MODEL if checkpoint is None else resolve_folder(checkpoint, "checkpoint")
+    if checkpoint is None and not folder.is_dir():
+        raise UserError(f"{folder}: the embedded model is not there; run from a clone of the repository or name one")
+    sizes = {name: value for name, value in (overrides or {}).items() if name in SIZE_OVERRIDES}
+    raw = read_json(folder / "config.json")
+    if raw.get("model_type") == VLM3RConfig.model_type:
+        return _read_native(folder, base, geometry, sizes), ()
+    if not is_published(raw):
+        raise UserError(
+            f"{folder}: config.json describes {raw.get('model_type')!r}; expected a native folder, a VLM-3R LoRA "
+            "repository or a LLaVA-Video-Qwen2 base model"
+        )
+    if not (folder / "adapter_config.json").exists():
+        return read_published(folder, None, _without_none(geometry), sizes)
+    if base is None:
+        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+        if not base:
+            raise UserError(f"{folder}: its adapter names no base model; give one with --base")
+    return read_published(resolve_folder(base, "base model"), folder, _published_geometry(geometry), sizes)
+
+
+def _read_native(folder: Path, base: Any, geometry: Any, sizes: Mapping[str, Any]) -> Parts:
+    if base is not None:
+        raise UserError(f"{folder}: a native folder holds its base model; leave --base out")
+    if sizes:
+        raise UserError(f"{folder}: a native folder states its sizes; leave out {', '.join(sizes)}")
+    parts = read_native(folder)
+    if geometry is None:
+        return parts
+    if str(geometry) != "none":
+        raise UserError(f"{folder}: a native folder holds its geometry encoder; --geometry can only be none")
+    return parts.without_geometry()
+
+
+def _without_none(geometry: str | Path | None) -> str | Path | None:
+    return None if geometry is None or str(geometry) == "none" else geometry
+
+
+def _published_geometry(geometry: str | Path | None) -> str | Path | None:
+    """The CUT3R file to read: the one named, else `$VLM3R_CUT3R`, the published place, or the hub."""
+    if geometry is not None:
+        return _without_none(geometry)
+    if os.environ.get("VLM3R_CUT3R"):
+        return os.environ["VLM3R_CUT3R"]
+    place, hub_id = PUBLISHED_CUT3R
+    return place if place.exists() else hub_id
+
+
+def _checked_overrides(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = (*SIZE_OVERRIDES, *CHOICE_OVERRIDES, *SETTING_OVERRIDES)
+    for name in overrides:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            raise UserError(f"unknown configuration override {name}{hint}")
+    return overrides
+
+
+def _with_choices(parts: Parts, overrides: Mapping[str, Any]) -> Parts:
+    choices = {name: value for name, value in overrides.items() if name in CHOICE_OVERRIDES}
+    settings = {name: value for name, value in overrides.items() if name in SETTING_OVERRIDES}
+    try:
+        config = VLM3RConfig(**(parts.config.to_dict() | choices)) if choices else parts.config
+    except ValueError as error:
+        raise UserError(str(error).splitlines()[-1].strip()) from error
+    return Parts(
+        config, parts.tensors, parts.adapter, parts.tokenizer, parts.generation, dict(parts.settings) | settings
+    )
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device that a name stands for; `auto` is CUDA, else MPS, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    elif torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if device == "auto":
+        return torch.device(available[0])
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"unknown device {device!r}: expected auto, cpu, cuda, cuda:N or mps") from None
+    beyond = chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()
+    if chosen.type not in available or beyond:
+        raise UserError(f"device {device!r} is not available here (found: {', '.join(available)}); run vlm3r doctor")
+    return chosen
+
+
+def resolve_dtype(dtype: str, device: torch.device, parts: Parts) -> torch.dtype:
+    """The working precision, as described for `load`.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"unknown dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "mps":
+        return torch.float16
+    return torch.bfloat16 if sum(t.numel() for t in parts.tensors.values()) > LARGE else torch.float32
+
+
+def build(
+    parts: Parts,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: Quantization | None = None,
+    fresh: tuple[str, ...] = (),
+) -> tuple[VLM3RForConditionalGeneration, VLM3RProcessor]:
+    """Instantiate checked parts on a device."""
+    model, info = VLM3RForConditionalGeneration.from_pretrained(
+        None,
+        config=parts.config,
+        state_dict=dict(parts.tensors),
+        dtype=dtype,
+        device_map={"": device},
+        quantization_config=_quantization_config(quantization, dtype),
+        output_loading_info=True,
+    )
+    lost = [n for n in (*info["missing_keys"], *info["unexpected_keys"]) if not n.startswith(fresh or ("\0",))]
+    if lost:
+        raise UserError(f"weights found no place in the model: {', '.join(sorted(lost)[:8])}")
+    model.generation_config = parts.generation
+    if parts.adapter is not None:
+        attach_adapter(model, parts.adapter)
+    processor = VLM3RProcessor.from_config(parts.config, parts.tokenizer, **parts.settings)
+    return model.eval(), processor
+
+
+def _quantization_config(quantization: Quantization | None, dtype: torch.dtype) -> Any:
+    if quantization is None:
+        return None
+    if quantization not in ("4bit", "8bit"):
+        raise UserError(f"unknown quantization {quantization!r}: expected 4bit or 8bit")
+    try:
+        import bitsandbytes  # noqa: F401  # pyright: ignore
+    except ImportError:
+        raise UserError("4- and 8-bit loading needs bitsandbytes: pip install 'vlm3r[quant]'") from None
+    from transformers import BitsAndBytesConfig
+
+    kept = ["vision_tower", "geometry_encoder", "fusion", "projector", "lm_head"]
+    return BitsAndBytesConfig(
+        load_in_4bit=quantization == "4bit",
+        load_in_8bit=quantization == "8bit",
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_type="nf4",
+        llm_int8_skip_modules=kept,
+    )

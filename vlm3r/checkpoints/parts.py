@@ -1,0 +1,80 @@
+"""A checkpoint in memory, whatever layout it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from vlm3r.checkpoints.lora import Adapter, merge_adapter
+from vlm3r.errors import UserError
+from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
+
+GEOMETRY_PREFIXES = ("geometry_encoder.", "fusion.")
+LISTED = 8
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a checkpoint holds, under native names and in the types in which it is stored."""
+
+    config: VLM3RConfig
+    """The model's configuration."""
+    tensors: Mapping[str, Tensor]
+    """Native weight name to tensor, the adapter not included."""
+    adapter: Adapter | None
+    """The LoRA adapter, where it is kept apart."""
+    tokenizer: PreTrainedTokenizerBase
+    """Qwen2's tokenizer."""
+    generation: GenerationConfig
+    """Defaults of `generate`."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the processor: frame sampling, time sentence, longest prompt."""
+
+    def merged(self) -> Parts:
+        """The same model with its adapter added to the weights."""
+        if self.adapter is None:
+            return self
+        return replace(self, tensors=merge_adapter(self.tensors, self.adapter), adapter=None)
+
+    def without_geometry(self) -> Parts:
+        """The plain video language model: no geometry encoder, no fusion."""
+        config = VLM3RConfig(**(self.config.to_dict() | {"geometry": "none", "geometry_config": None}))
+        tensors = {k: t for k, t in self.tensors.items() if not k.startswith(GEOMETRY_PREFIXES)}
+        return replace(self, config=config, tensors=tensors)
+
+
+def check_tensors(
+    config: VLM3RConfig, tensors: Mapping[str, Tensor], source: str, fresh: tuple[str, ...] = ()
+) -> None:
+    """Raise unless the weights are exactly those that the configuration asks for.
+
+    Args:
+        config: the model's configuration.
+        tensors: native weight name to tensor.
+        source: what the message calls the checkpoint.
+        fresh: prefixes of weights that may be missing, because training starts them anew.
+
+    Raises:
+        UserError: missing, unexpected or mis-shaped weights, listed.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(t.shape) for name, t in VLM3RForConditionalGeneration(config).state_dict().items()}
+    missing = [name for name in wanted if name not in tensors and not name.startswith(fresh or ("\0",))]
+    unexpected = [name for name in tensors if name not in wanted]
+    misshaped = [
+        f"{name} {tuple(t.shape)} instead of {wanted[name]}"
+        for name, t in tensors.items()
+        if name in wanted and tuple(t.shape) != wanted[name]
+    ]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''})"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped))
+        if names
+    ]
+    if problems:
+        raise UserError(f"{source}: weights do not match the model: {'; '.join(problems)}; is a part of another size?")

@@ -1,0 +1,280 @@
+"""The published layout: base model + LoRA repository + CUT3R file, read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from cut3r import CUT3R, CheckpointError, CUT3RConfig, export_published
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2Tokenizer
+
+from vlm3r.checkpoints import maps
+from vlm3r.checkpoints.files import atomic_folder, read_json, read_model_folder, read_tensors
+from vlm3r.checkpoints.lora import Adapter, check_adapter, read_adapter, write_adapter
+from vlm3r.checkpoints.parts import GEOMETRY_PREFIXES, Parts, check_tensors
+from vlm3r.errors import UserError
+from vlm3r.model import VLM3RConfig
+from vlm3r.model.config import PUBLISHED_VISION
+
+SUPPORTED = {
+    "mm_projector_type": ("mlp2x_gelu",),
+    "mm_patch_merge_type": ("spatial_unpad",),
+    "fusion_block": ("cross_attention", None),
+    "spatial_tower": ("cut3r", None),
+    "add_faster_video": (False, None),
+}
+"""Fields of a published configuration and the values for which this model is the same model."""
+
+CUT3R_FILE = "cut3r_512_dpt_4_64.pth"
+
+
+def is_published(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` describes a model of the published layout (by its content, never its folder's name)."""
+    named = "LlavaQwenForCausalLM" in (config.get("architectures") or ())
+    return config.get("model_type") == "llava_qwen" or (config.get("model_type") == "llava" and named)
+
+
+def read_published(
+    base: Path, lora: Path | None, geometry: Path | str | None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Parts, tuple[str, ...]]:
+    """A checkpoint of the published layout, and the prefixes of the weights that it does not hold.
+
+    Args:
+        base: folder of the base model.
+        lora: folder of the LoRA repository, whose configuration then drives the model; None for the base alone.
+        geometry: CUT3R's file, folder or hub id; None for a model without geometry.
+        overrides: sizes that published configurations only imply: `vision_config` (whose `num_hidden_layers` counts
+            the layer that is then dropped), `geometry_image_size`, `vocab_size`.
+
+    Raises:
+        UserError: a file is missing, broken, or does not fit the others.
+    """
+    overrides = overrides or {}
+    raw = read_json((lora or base) / "config.json")
+    if not is_published(raw):
+        raise UserError(f"{(lora or base) / 'config.json'}: no LLaVA-Qwen configuration; is this the right folder?")
+    tokenizer = read_tokenizer(base)
+    encoder = None if geometry is None else _read_cut3r(geometry)
+    config = published_config(raw, len(tokenizer), None if encoder is None else encoder.config, overrides)
+    tensors = _read_base(base, config)
+    fresh: tuple[str, ...] = ("fusion.",) if encoder is not None else ()
+    adapter = None
+    if lora is not None:
+        tensors |= _read_non_lora(lora / "non_lora_trainables.bin", wants_fusion=encoder is not None)
+        fresh = ()
+        adapter = read_adapter(lora)
+        check_adapter(tensors, adapter)
+    if encoder is not None:
+        tensors |= {f"geometry_encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    check_tensors(config, tensors, str(lora or base), fresh)
+    generation = read_generation(base, tokenizer)
+    return Parts(config, tensors, adapter, tokenizer, generation, _settings(raw)), fresh
+
+
+def published_config(
+    raw: Mapping[str, Any], tokenizer_size: int, geometry: CUT3RConfig | None, overrides: Mapping[str, Any]
+) -> VLM3RConfig:
+    """This project's configuration of a published `config.json`.
+
+    Raises:
+        UserError: a field has a value that this model does not implement.
+    """
+    for field, known in SUPPORTED.items():
+        if field in raw and raw[field] not in known:
+            raise UserError(f"config.json: {field}={raw[field]!r} is not supported (known: {known[0]!r})")
+    names = {name for name in Qwen2Config().to_dict() if not name.startswith("_")} - {"rope_parameters"}
+    text = {name: raw[name] for name in names & raw.keys() if name not in ("architectures", "model_type", "dtype")}
+    text |= {"rope_parameters": {"rope_type": "default", "rope_theta": raw.get("rope_theta", 1e6)}, "use_cache": True}
+    text["vocab_size"] = overrides.get("vocab_size", 152064)
+    vision = dict(PUBLISHED_VISION)
+    if "vision_config" in overrides:
+        given = overrides["vision_config"]
+        vision |= given | {"num_hidden_layers": given["num_hidden_layers"] - 1}
+    return VLM3RConfig(
+        text_config=text,
+        vision_config=vision,
+        geometry="none" if geometry is None else "cut3r",
+        geometry_config=None if geometry is None else geometry.to_dict(),
+        geometry_features=raw.get("spatial_tower_select_feature", "patch_tokens"),
+        geometry_image_size=overrides.get("geometry_image_size", 432),
+        pool_mode=raw.get("mm_spatial_pool_mode", "bilinear"),
+        newline_position=raw.get("mm_newline_position", "one_token"),
+        num_output_tokens=tokenizer_size,
+        video_token_id=tokenizer_size,
+        image_token_id=tokenizer_size + 1,
+    )
+
+
+def _settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "add_time_instruction": bool(raw.get("add_time_instruction", False)),
+        "force_sample": bool(raw.get("force_sample", False)),
+        "max_length": int(raw.get("tokenizer_model_max_length") or 32768),
+    }
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The Qwen2 tokenizer of a folder.
+
+    Raises:
+        UserError: its files are missing or broken.
+    """
+    if not (folder / "tokenizer.json").exists() and not (folder / "vocab.json").exists():
+        raise UserError(f"{folder}: no tokenizer.json or vocab.json in it; download the folder again")
+    try:
+        tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{folder}: no readable tokenizer ({reason}); download the folder again") from error
+    if tokenizer.convert_tokens_to_ids("<|im_end|>") is None or tokenizer.pad_token_id is None:
+        raise UserError(f"{folder}: its tokenizer lacks <|im_end|> or a padding token; is this a Qwen2 tokenizer?")
+    return tokenizer
+
+
+def read_generation(folder: Path, tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """Defaults of `generate`: greedy, as published, with the folder's stop tokens, `<|im_end|>`, and penalty."""
+    raw = read_json(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
+    stops = raw.get("eos_token_id") or []
+    stops = [stops] if isinstance(stops, int) else list(stops)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    return GenerationConfig(
+        do_sample=False,
+        eos_token_id=list(dict.fromkeys([*stops, end])),
+        pad_token_id=tokenizer.pad_token_id,
+        repetition_penalty=raw.get("repetition_penalty", 1.0),
+    )
+
+
+def _read_base(folder: Path, config: VLM3RConfig) -> dict[str, Tensor]:
+    tensors = read_model_folder(folder)
+    try:
+        kept = maps.drop_tolerated(tensors, config.vision_config.num_hidden_layers)  # pyright: ignore
+        return {maps.to_native(key, maps.BASE): tensors[key] for key in kept}
+    except maps.UnknownKeyError as error:
+        raise UserError(f"{folder}: unknown weight {error.args[0]}; is this a LLaVA-Video-Qwen2 base model?") from None
+
+
+def _read_non_lora(path: Path, wants_fusion: bool) -> dict[str, Tensor]:
+    try:
+        tensors = maps.strip_non_lora_prefix(read_tensors(path))
+        native = {maps.to_native(key, maps.NON_LORA): tensor for key, tensor in tensors.items()}
+    except maps.UnknownKeyError as error:
+        raise UserError(f"{path}: unknown weight {error.args[0]}; only fusion_block and mm_projector are") from None
+    projector = [name for _, prefix in maps.PROJECTOR for name in (f"{prefix}weight", f"{prefix}bias")]
+    missing = [name for name in projector if name not in native]
+    if missing:
+        raise UserError(f"{path}: {', '.join(missing)} missing; download it again")
+    return native if wants_fusion else {k: t for k, t in native.items() if not k.startswith("fusion.")}
+
+
+def _read_cut3r(geometry: Path | str) -> CUT3R:
+    try:
+        return CUT3R.from_pretrained(geometry)
+    except CheckpointError as error:
+        raise UserError(str(error)) from error
+
+
+def write_published(parts: Parts, folder: Path, base_name: str = "base", overwrite: bool = False) -> None:
+    """Write the published layout: `lora/`, `base/` and CUT3R's file, so that the published code can read them.
+
+    The base carries the projector that it is given here; the LoRA repository's own overrides it, as published.
+
+    Raises:
+        UserError: the folder exists already, or the disk is full.
+    """
+    with atomic_folder(folder, overwrite) as building:
+        base = building / base_name
+        base.mkdir()
+        config = _write_base(parts, base)
+        if parts.adapter is not None:
+            lora = building / "lora"
+            lora.mkdir()
+            write_lora_repository(parts, lora, base_name, config)
+        if parts.config.geometry == "cut3r":
+            prefix = "geometry_encoder."
+            state = {k.removeprefix(prefix): t for k, t in parts.tensors.items() if k.startswith(prefix)}
+            encoder = CUT3R(CUT3RConfig.from_dict(parts.config.geometry_config or {}))
+            encoder.load_state_dict(state)
+            export_published(encoder, building / CUT3R_FILE)
+
+
+def write_lora_repository(parts: Parts, folder: Path, base_name: str, config: Mapping[str, Any]) -> None:
+    """Write `adapter_*`, `non_lora_trainables.bin` and `config.json` into an existing folder."""
+    assert isinstance(parts.adapter, Adapter)
+    write_adapter(parts.adapter, folder, base_name)
+    non_lora = {
+        maps.NON_LORA_PREFIXES[0] + maps.to_published(name, maps.NON_LORA): tensor.contiguous().clone()
+        for name, tensor in parts.tensors.items()
+        if maps.covered(name, maps.NON_LORA)
+    }
+    torch.save(non_lora, folder / "non_lora_trainables.bin")
+    (folder / "config.json").write_text(json.dumps(dict(config), indent=1) + "\n", encoding="utf-8")
+
+
+def _write_base(parts: Parts, folder: Path) -> dict[str, Any]:
+    tensors = {
+        maps.to_published(name, maps.BASE): tensor.contiguous()
+        for name, tensor in parts.tensors.items()
+        if not name.startswith(GEOMETRY_PREFIXES)
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = published_config_dict(parts)
+    bare = {k: v for k, v in config.items() if not k.startswith(("spatial_", "mm_spatial_tower", "fusion_"))}
+    (folder / "config.json").write_text(json.dumps(bare, indent=1) + "\n", encoding="utf-8")
+    parts.tokenizer.save_pretrained(folder)
+    parts.generation.save_pretrained(folder)
+    return config
+
+
+def published_config_dict(parts: Parts) -> dict[str, Any]:
+    """The fields of a published `config.json` that the published model code reads."""
+    config, text = parts.config, parts.config.text_config.to_dict()  # pyright: ignore
+    copied = (
+        "attention_dropout hidden_act hidden_size initializer_range intermediate_size max_position_embeddings "
+        "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps tie_word_embeddings vocab_size"
+    ).split()
+    raw: dict[str, Any] = {name: text[name] for name in copied}
+    raw |= {
+        "architectures": ["LlavaQwenForCausalLM"],
+        "model_type": "llava_qwen",
+        "rope_theta": text["rope_parameters"]["rope_theta"],
+        "rope_scaling": None,
+        "use_cache": True,
+        "use_sliding_window": False,
+        "mm_hidden_size": config.vision_config.hidden_size,  # pyright: ignore
+        "mm_vision_tower": "google/siglip-so400m-patch14-384",
+        "mm_vision_select_layer": -2,
+        "mm_vision_select_feature": "patch",
+        "mm_projector_type": "mlp2x_gelu",
+        "mm_patch_merge_type": "spatial_unpad",
+        "mm_newline_position": config.newline_position,
+        "mm_spatial_pool_mode": config.pool_mode,
+        "mm_spatial_pool_stride": 2,
+        "mm_use_im_start_end": False,
+        "mm_use_im_patch_token": False,
+        "use_mm_proj": True,
+        "image_aspect_ratio": "anyres_max_9",
+        "tokenizer_padding_side": "right",
+        "tokenizer_model_max_length": parts.settings.get("max_length", 32768),
+        "add_time_instruction": parts.settings.get("add_time_instruction", False),
+        "force_sample": parts.settings.get("force_sample", True),
+        "add_faster_video": False,
+        "use_pos_skipping": False,
+        "torch_dtype": "bfloat16",
+    }
+    if config.geometry == "cut3r":
+        width = CUT3RConfig.from_dict(config.geometry_config or {}).dec_embed_dim
+        raw |= {
+            "spatial_tower": "cut3r",
+            "mm_spatial_tower": "cut3r",
+            "spatial_tower_select_feature": config.geometry_features,
+            "spatial_tower_select_layer": -1,
+            "spatial_feature_dim": width,
+            "fusion_block": "cross_attention",
+        }
+    return raw

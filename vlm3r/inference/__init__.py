@@ -1,0 +1,1 @@
+"""Answering: one clip encoded once, several questions asked about it."""

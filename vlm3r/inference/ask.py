@@ -1,0 +1,122 @@
+"""Questions about one clip (a video, or still images), which is encoded once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import TextStreamer
+
+from vlm3r.model import VLM3RForConditionalGeneration
+from vlm3r.processing.processor import VLM3RProcessor
+from vlm3r.processing.video import VideoFrames
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question and what the model said."""
+
+    question: str
+    """The question as it was asked."""
+    text: str
+    """The answer without special tokens, stripped."""
+    prompt: str
+    """The chat text that the model read; a run of placeholder tokens stands as one `<image>`."""
+    prompt_tokens: int
+    """Length of the prompt, visual tokens included."""
+    new_tokens: int
+    """Tokens generated, the stop token included."""
+
+
+class CallbackStreamer(TextStreamer):
+    """Hands generated text to a function as soon as whole words of it are known."""
+
+    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]):
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self._on_text = on_text
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Called by `generate`."""
+        self._on_text(text)
+
+
+@torch.inference_mode()
+def encode_clip(
+    model: VLM3RForConditionalGeneration,
+    processor: VLM3RProcessor,
+    video: VideoFrames | None = None,
+    images: Sequence[Any] | None = None,
+) -> dict[str, Tensor]:
+    """The clip's tokens `(token, dim)` as an argument for `generate`; empty for text-only questions."""
+    inputs = processor("", video=video, images=images)
+    if video is not None:
+        stages = model.encode_video(inputs["pixel_values"])
+        return {"video_embeddings": stages.sequences[0]}
+    if images:
+        stages = model.encode_images(inputs["image_pixel_values"])
+        return {"image_embeddings": torch.cat(stages.sequences)}
+    return {}
+
+
+def ask(
+    model: VLM3RForConditionalGeneration,
+    processor: VLM3RProcessor,
+    questions: Sequence[str],
+    video: VideoFrames | None = None,
+    images: Sequence[Any] | None = None,
+    clip: dict[str, Tensor] | None = None,
+    max_new_tokens: int = 1024,
+    batch_size: int = 1,
+    on_text: Callable[[str], None] | None = None,
+    **generation: Any,
+) -> list[Answer]:
+    """Answers in the order of the questions.
+
+    Args:
+        model: the model.
+        processor: its processor.
+        questions: what to ask.
+        video: decoded frames, or None.
+        images: still pictures, or None.
+        clip: what `encode_clip` gave for the same clip; None encodes it here.
+        max_new_tokens: the longest answer in tokens.
+        batch_size: questions answered side by side.
+        on_text: receives each piece of text as it is generated; only with a batch of one.
+        generation: further arguments of `generate`.
+
+    Raises:
+        ValueError: `on_text` with a larger batch.
+    """
+    if on_text is not None and batch_size != 1:
+        raise ValueError("text can be streamed for one question at a time only: use batch_size=1")
+    clip = encode_clip(model, processor, video, images) if clip is None else clip
+    answers = []
+    for start in range(0, len(questions), batch_size):
+        group = list(questions[start : start + batch_size])
+        inputs = processor(
+            group,
+            video=None if video is None else [video] * len(group),
+            images=None if images is None else [list(images)] * len(group),
+            with_pixels=False,
+        ).to(model.device)
+        repeated = {name: tokens.repeat(len(group), 1) for name, tokens in clip.items()}
+        streamer = None if on_text is None else CallbackStreamer(processor.tokenizer, on_text)
+        output: Tensor = model.generate(
+            **inputs, **repeated, max_new_tokens=max_new_tokens, streamer=streamer, **generation
+        )
+        answers += _answers(processor, group, inputs["input_ids"], inputs["attention_mask"], output)
+    return answers
+
+
+def _answers(
+    processor: VLM3RProcessor, questions: list[str], prompts: Tensor, mask: Tensor, output: Tensor
+) -> list[Answer]:
+    texts = processor.answers(output, prompts.shape[1])
+    new = (output[:, prompts.shape[1] :] != processor.tokenizer.pad_token_id).sum(dim=1).tolist()
+    return [
+        Answer(question, text, processor.prompt_text(ids[kept.bool()]), int(kept.sum()), count)
+        for question, text, ids, kept, count in zip(questions, texts, prompts, mask, new, strict=True)
+    ]

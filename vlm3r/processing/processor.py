@@ -1,0 +1,287 @@
+"""The Hugging Face processor: questions, videos and images in, model inputs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+from vlm3r.errors import UserError
+from vlm3r.model.config import VLM3RConfig
+from vlm3r.model.layout import VisualLayout
+from vlm3r.processing.prompts import IGNORED, PLACEHOLDER, Segment, TimeStyle, Turn, chat_segments, supervised_ids, user_text
+from vlm3r.processing.sampling import FrameSampling, time_instruction
+from vlm3r.processing.video import VideoFrames, read_video
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video as the prompt needs it."""
+
+    frames: np.ndarray
+    """`(frame, H, W, 3)` uint8 RGB."""
+    times: Sequence[float] | None = None
+    """Seconds of the frames; None where nothing is known about time, and then no sentence speaks of it."""
+    duration: float = 0.0
+    """Length of the whole video in seconds."""
+
+
+class VLM3RProcessor(ProcessorMixin):
+    """Tokenizer and SigLIP image transform with everything that decides how many visual tokens a clip becomes.
+
+    Frames are squashed to a square by PIL's bicubic resampling whatever torchvision is installed, so that pixel values
+    do not depend on the machine.
+    """
+
+    def __init__(
+        self,
+        image_processor: Any = None,
+        tokenizer: Any = None,
+        grid_side: int = 27,
+        pool_mode: str = "bilinear",
+        newline_position: str = "grid",
+        video_token_id: int = 151646,
+        image_token_id: int = 151647,
+        num_frames: int = 32,
+        video_fps: float = 1.0,
+        force_sample: bool = True,
+        add_time_instruction: bool = False,
+        max_length: int = 32768,
+        chat_template: str | None = None,
+    ):
+        super().__init__(image_processor, tokenizer, chat_template=chat_template)
+        self.grid_side = grid_side
+        self.pool_mode = pool_mode
+        self.newline_position = newline_position
+        self.video_token_id = video_token_id
+        self.image_token_id = image_token_id
+        self.num_frames = num_frames
+        self.video_fps = video_fps
+        self.force_sample = force_sample
+        self.add_time_instruction = add_time_instruction
+        self.max_length = max_length
+
+    @classmethod
+    def from_config(cls, config: VLM3RConfig, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> VLM3RProcessor:
+        """A processor that agrees with `config`; `settings` are the remaining constructor arguments."""
+        side = config.vision_config.image_size  # pyright: ignore
+        image_processor = SiglipImageProcessorPil(size={"height": side, "width": side})
+        return cls(
+            image_processor,
+            tokenizer,
+            grid_side=config.layout.grid_side,
+            pool_mode=config.pool_mode,
+            newline_position=config.newline_position,
+            video_token_id=config.video_token_id,
+            image_token_id=config.image_token_id,
+            **settings,
+        )
+
+    @property
+    def layout(self) -> VisualLayout:
+        """Token counts per clip."""
+        return VisualLayout(self.grid_side, self.pool_mode, self.newline_position)  # pyright: ignore
+
+    @property
+    def sampling(self) -> FrameSampling:
+        """How frames are chosen when a video is given as a path."""
+        return FrameSampling("fps", self.num_frames, self.video_fps, self.force_sample)
+
+    def __call__(  # pyright: ignore
+        self,
+        text: str | Sequence[str] | None = None,
+        video: Any = None,
+        images: Any = None,
+        answer: str | Sequence[str] | None = None,
+        timestamps: Sequence[float] | None = None,
+        time_style: TimeStyle | None = None,
+        with_pixels: bool = True,
+        return_tensors: str = "pt",
+    ) -> BatchFeature:
+        """Model inputs for one question or a batch of questions.
+
+        Args:
+            text: a question, or a list of questions.
+            video: for one question a path, a `VideoFrames`, frames `(frame, H, W, 3)` uint8, a list of pictures (the
+                frames of one video), or a list of videos; for a list of questions, a list of those or None each.
+            images: for one question a picture or a list of pictures; for a list of questions, a list of those.
+            answer: what the assistant says; adds `labels` masked as in the published training.
+            timestamps: seconds of the frames of an array, which carries none itself.
+            time_style: how the time sentence is placed; default `training` with an answer, else `demo`.
+            with_pixels: whether to transform the frames; without, only text is prepared, for a clip that was encoded
+                before.
+            return_tensors: only "pt" is known.
+
+        Returns:
+            `input_ids` and `attention_mask` `(batch, token)`, one placeholder per visual token, padded left (right with
+            answers); `pixel_values` `(clip, frame, 3, H, W)` with `frame_counts` `(clip,)`, `image_pixel_values` and
+            `image_counts` likewise where there are images; `labels` `(batch, token)` with answers.
+
+        Raises:
+            UserError: a file cannot be read, or the prompt is longer than `max_length` tokens.
+            ValueError: arguments do not fit together.
+        """
+        if return_tensors != "pt":
+            raise ValueError(f"unknown return_tensors {return_tensors!r}: only 'pt' is known")
+        if text is None:
+            raise ValueError("the processor needs a question")
+        single = isinstance(text, str)
+        questions = [text] if single else list(text)
+        answers = _per_question(answer, len(questions), single)
+        videos = [_as_videos(v) for v in _per_question(video, len(questions), single)]
+        pictures = [_as_pictures(p) for p in _per_question(images, len(questions), single)]
+        style: TimeStyle = time_style or ("training" if answer is not None else "demo")
+        clips = [[self._load(v, timestamps) for v in sample] for sample in videos]
+        rows = [
+            self._encode_row(*row, style=style) for row in zip(questions, clips, pictures, answers, strict=True)
+        ]
+        data = self._pad(rows, with_labels=answer is not None)
+        if not with_pixels:
+            return BatchFeature(data)
+        data |= self._pixels([clip.frames for sample in clips for clip in sample], "pixel_values", "frame_counts")
+        stacks = [np.stack([self._square(p) for p in sample]) for sample in pictures if sample]
+        data |= self._pixels(stacks, "image_pixel_values", "image_counts")
+        return BatchFeature(data)
+
+    def _load(self, video: Any, timestamps: Sequence[float] | None) -> Clip:
+        if isinstance(video, str | Path):
+            video = read_video(video, self.sampling)
+        if isinstance(video, VideoFrames):
+            return Clip(video.frames, video.stated_times, video.duration)
+        frames = np.stack([np.asarray(f) for f in video]) if isinstance(video, list | tuple) else np.asarray(video)
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise ValueError(f"frames need (frame, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
+        if timestamps is None:
+            return Clip(frames)
+        if len(timestamps) != len(frames):
+            raise ValueError(f"{len(timestamps)} timestamps for {len(frames)} frames")
+        return Clip(frames, timestamps, max(timestamps))
+
+    def _encode_row(
+        self, question: str, clips: list[Clip], pictures: list[Any], answer: str | None, style: TimeStyle
+    ) -> tuple[list[int], list[int]]:
+        """Token ids and labels of one question, placeholders repeated to the tokens that each stands for."""
+        if clips and pictures:
+            raise ValueError("a question takes videos or images, not both")
+        sentence = None
+        if self.add_time_instruction and len(clips) == 1 and clips[0].times is not None:
+            sentence = time_instruction(clips[0].duration, clips[0].times)
+        turns = [Turn("user", user_text(question, len(clips) or len(pictures), sentence, style))]
+        if answer is not None:
+            turns.append(Turn("assistant", answer))
+        if clips:
+            runs = [[self.video_token_id] * self.layout.video_tokens(len(clip.frames)) for clip in clips]
+        else:
+            runs = [[self.image_token_id] * self.layout.image_tokens for _ in pictures]
+        ids, labels = self._tokenize(chat_segments(turns, add_generation_prompt=answer is None), runs)
+        if len(ids) > self.max_length:
+            raise UserError(
+                f"the prompt has {len(ids)} tokens but the model reads at most {self.max_length}: use fewer frames"
+            )
+        return ids, labels
+
+    def _tokenize(self, segments: list[Segment], runs: list[list[int]]) -> tuple[list[int], list[int]]:
+        ids: list[int] = []
+        labels: list[int] = []
+        markup = frozenset(self.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"]))
+        always = markup | frozenset(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
+        remaining = iter(runs)
+        for segment in segments:
+            if segment.text is None:
+                run = next(remaining)
+                ids += run
+                labels += [IGNORED] * len(run)
+            else:
+                piece = self.tokenizer(segment.text, add_special_tokens=False)["input_ids"]
+                ids += piece
+                labels += supervised_ids(piece, segment.supervised, always)
+        return ids, labels
+
+    def _pad(self, rows: list[tuple[list[int], list[int]]], with_labels: bool) -> dict[str, Tensor]:
+        """Rows joined to `(batch, token)`: padded left for generation, right for training."""
+        width = max(len(ids) for ids, _ in rows)
+
+        def padded(values: list[int], filler: int) -> list[int]:
+            gap = [filler] * (width - len(values))
+            return values + gap if with_labels else gap + values
+
+        data = {
+            "input_ids": torch.tensor([padded(ids, self.tokenizer.pad_token_id) for ids, _ in rows]),
+            "attention_mask": torch.tensor([padded([1] * len(ids), 0) for ids, _ in rows]),
+        }
+        if with_labels:
+            data["labels"] = torch.tensor([padded(labels, IGNORED) for _, labels in rows])
+        return data
+
+    def _pixels(self, clips: list[np.ndarray], name: str, counts: str) -> dict[str, Tensor]:
+        """Normalised frames `(clip, frame, 3, H, W)`, shorter clips padded with zeros, and the frame counts."""
+        if not clips:
+            return {}
+        processed = [self.image_processor(list(clip), return_tensors="pt")["pixel_values"] for clip in clips]
+        return {
+            name: torch.nn.utils.rnn.pad_sequence(processed, batch_first=True),
+            counts: torch.tensor([len(clip) for clip in processed]),
+        }
+
+    def _square(self, picture: Any) -> np.ndarray:
+        """A picture of any size as the image processor will see it, so that pictures of a sample can be stacked."""
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
+        size = self.image_processor.size
+        return np.asarray(image.convert("RGB").resize((size["width"], size["height"]), Image.Resampling.BICUBIC))
+
+    def prompt_text(self, ids: Tensor) -> str:
+        """The chat text of unpadded token ids `(token,)`; each run of placeholders stands as `<image>`."""
+        pieces, run = [], []
+        for token in [*ids.tolist(), None]:
+            visual = token in (self.video_token_id, self.image_token_id)
+            if (visual or token is None) and run:
+                pieces.append(self.tokenizer.decode(run))
+                run = []
+            if visual and (not pieces or pieces[-1] != PLACEHOLDER):
+                pieces.append(PLACEHOLDER)
+            elif not visual and token is not None:
+                run.append(token)
+        return "".join(pieces)
+
+    def answers(self, generated: Tensor, prompt_length: int) -> list[str]:
+        """Generated ids `(batch, prompt + new)` as text: special tokens dropped, stripped."""
+        new = generated[:, prompt_length:]
+        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _per_question(value: Any, count: int, single: bool) -> list[Any]:
+    """One entry per question; a missing argument gives None for each."""
+    if value is None:
+        return [None] * count
+    if single:
+        return [value]
+    if isinstance(value, str | Path) or len(value) != count:
+        raise ValueError(f"{count} questions need a list of {count} entries (None where a question has none)")
+    return list(value)
+
+
+def _as_videos(value: Any) -> list[Any]:
+    """The videos of one question: none, one, or a list of them."""
+    if value is None:
+        return []
+    if isinstance(value, list | tuple) and value and not _is_picture(value[0]):
+        return list(value)
+    return [value]
+
+
+def _as_pictures(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if _is_picture(value) else list(value)
+
+
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, Image.Image) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 3)

@@ -1,0 +1,79 @@
+"""Chat text of Qwen2 with visual placeholders, token by token as the published code builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+PLACEHOLDER = "<image>"
+SYSTEM_MESSAGE = "You are a helpful assistant."
+IGNORED = -100
+
+TimeStyle = Literal["demo", "training"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    """Who speaks."""
+    text: str
+    """What is said; `<image>` stands for one video or one still image."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the prompt that is tokenised alone: text, or (`text` is None) one visual placeholder."""
+
+    text: str | None
+    """The characters, markup included; None for a placeholder."""
+    supervised: bool
+    """Whether the published training takes its loss on this stretch."""
+
+
+def user_text(question: str, visuals: int, time_sentence: str | None = None, style: TimeStyle = "demo") -> str:
+    """The user's message with one `<image>` per visual input, and the time sentence where there is one.
+
+    `demo` puts the sentence between placeholder and question. `training` reproduces the published data set code:
+    the sentence goes before the human turn with its `<image>` deleted, which leaves a blank line, because the data say
+    `<image>` newline question. A message that already holds as many `<image>` as there are inputs keeps its own.
+
+    Raises:
+        ValueError: the message holds some `<image>`, but not as many as there are inputs.
+    """
+    held = question.count(PLACEHOLDER)
+    if held not in (0, visuals):
+        raise ValueError(f"the question holds {held} {PLACEHOLDER} placeholders for {visuals} visual inputs")
+    if held == 0:
+        question = f"{PLACEHOLDER}\n" * visuals + question
+    if time_sentence is None:
+        return question
+    bare = question.replace(PLACEHOLDER, "")
+    if style == "demo":
+        bare = bare.removeprefix("\n")
+    return f"{PLACEHOLDER}\n{time_sentence}\n{bare}"
+
+
+def chat_segments(turns: Sequence[Turn], add_generation_prompt: bool = False) -> list[Segment]:
+    """The conversation in Qwen2's markup, cut where placeholders stand; a system turn is added if none leads."""
+    if not turns or turns[0].role != "system":
+        turns = [Turn("system", SYSTEM_MESSAGE), *turns]
+    segments = []
+    for turn in turns:
+        supervised = turn.role == "assistant"
+        pieces = f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n".split(PLACEHOLDER)
+        for i, piece in enumerate(pieces):
+            if i:
+                segments.append(Segment(None, False))
+            if piece:
+                segments.append(Segment(piece, supervised))
+    if add_generation_prompt:
+        segments.append(Segment("<|im_start|>assistant\n", False))
+    return segments
+
+
+def supervised_ids(ids: Sequence[int], supervised: bool, always: frozenset[int]) -> list[int]:
+    """Labels of one segment: all of it, or only the ids in `always` (chat markup), which are supervised everywhere."""
+    return [i if supervised or i in always else IGNORED for i in ids]
