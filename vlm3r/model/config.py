@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, cast, get_args
 
 from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from vlm3r.model.layout import NEWLINE_POSITIONS, POOL_MODES, VisualLayout
+from vlm3r.model.layout import NEWLINE_POSITIONS, POOL_MODES, NewlinePosition, PoolMode, VisualLayout
 
 Geometry = Literal["cut3r", "none"]
 GEOMETRY_FEATURES = ("all", "camera_tokens", "patch_tokens")
@@ -88,10 +89,39 @@ class VLM3RConfig(PreTrainedConfig):
         _require("newline_position", self.newline_position, NEWLINE_POSITIONS)
 
     @property
+    def qwen2(self) -> Qwen2Config:
+        """The language model's configuration."""
+        assert isinstance(self.text_config, Qwen2Config)
+        return self.text_config
+
+    @property
+    def siglip(self) -> SiglipVisionConfig:
+        """The visual encoder's configuration."""
+        assert isinstance(self.vision_config, SiglipVisionConfig)
+        return self.vision_config
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the frames that the visual encoder reads."""
+        return _side(self.siglip.image_size)
+
+    @property
+    def patch_size(self) -> int:
+        """Side in pixels of the visual encoder's patches."""
+        return _side(self.siglip.patch_size)
+
+    @property
     def layout(self) -> VisualLayout:
         """Token counts that follow from the patch grid, pooling and newline choices."""
-        vision = self.vision_config
-        return VisualLayout(vision.image_size // vision.patch_size, self.pool_mode, self.newline_position)  # pyright: ignore
+        return VisualLayout(
+            self.image_size // self.patch_size,
+            cast(PoolMode, self.pool_mode),
+            cast(NewlinePosition, self.newline_position),
+        )
+
+
+def _side(size: int | Sequence[int]) -> int:
+    return size if isinstance(size, int) else size[0]
 
 
 def normalise_geometry_features(selection: str) -> str:

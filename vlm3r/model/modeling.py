@@ -60,7 +60,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
     config: VLM3RConfig
     base_model_prefix = ""
     main_input_name = "input_ids"
-    input_modalities = ("image", "video", "text")
+    input_modalities = ["image", "video", "text"]  # noqa: RUF012 (declared by the base)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -71,7 +71,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: VLM3RConfig):
         super().__init__(config)
-        vision, text = config.vision_config, config.text_config
+        vision, text = config.siglip, config.qwen2
         self.vision_tower = VisionTower(vision)
         if config.geometry == "cut3r":
             self.geometry_encoder = CUT3R(CUT3RConfig.from_dict(config.geometry_config or {}))
@@ -104,7 +104,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """The language model's output layer."""
         return self.language_model.lm_head
 
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         """Replace the language model's output layer."""
         self.language_model.lm_head = new_embeddings
 
@@ -154,11 +154,12 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
             geometry = select_geometry(camera_tokens, patch_tokens, self.config.geometry_features)
             fused = self.fusion(vision_tokens, geometry.to(vision_tokens))
         projected = self.projector(fused)
-        pooled = projected if still else pool_frames(projected, self.config.pool_mode)  # pyright: ignore
-        position = "grid" if still else self.config.newline_position
+        layout = self.config.layout
+        pooled = projected if still else pool_frames(projected, layout.pool_mode)
+        position = "grid" if still else layout.newline_position
         lengths = [frames.shape[1]] * frames.shape[0] if counts is None else counts.tolist()
         sequences = tuple(
-            place_newlines(clip[:length], self.image_newline, position)  # pyright: ignore
+            place_newlines(clip[:length], self.image_newline, position)
             for clip, length in zip(pooled, lengths, strict=True)
         )
         return VisualStages(vision_tokens, camera_tokens, patch_tokens, fused, projected, pooled, sequences)
@@ -244,7 +245,9 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
 
     @torch.no_grad()
-    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+    def generate(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, inputs: Tensor | None = None, **kwargs: Any
+    ) -> Any:
         """Token ids `(batch, prompt + new)`; arguments as `GenerationMixin.generate` and `embed`.
 
         Clips are encoded once, before the first step. As in the published code, a repetition penalty sees generated
@@ -255,9 +258,9 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
             visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
             kwargs["inputs_embeds"] = self.embed(input_ids, **visual)
         processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
-        hidden = range(self.config.num_output_tokens, self.config.text_config.vocab_size)  # pyright: ignore
+        hidden = range(self.config.num_output_tokens, self.config.qwen2.vocab_size)
         if len(hidden) > 0:
-            processors.append(SuppressTokensLogitsProcessor(list(hidden), device=self.device))
+            processors.append(SuppressTokensLogitsProcessor(list(hidden), device=str(self.device)))
         defaults = kwargs.get("generation_config") or self.generation_config
         penalty = kwargs.pop("repetition_penalty", None) or getattr(defaults, "repetition_penalty", None)
         if penalty and penalty != 1.0:
@@ -265,7 +268,9 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
             processors.append(RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt))
         if input_ids is not None:
             kwargs["input_ids"] = input_ids
-        return super().generate(repetition_penalty=1.0, logits_processor=processors, **kwargs)
+        return super().generate(  # pyright: ignore[reportAttributeAccessIssue]
+            repetition_penalty=1.0, logits_processor=processors, **kwargs
+        )
 
 
 VISUAL_INPUTS = (

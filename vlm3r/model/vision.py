@@ -20,7 +20,7 @@ class VisionTower(SiglipPreTrainedModel):
     def __init__(self, config: SiglipVisionConfig):
         super().__init__(config)
         self.embeddings = SiglipVisionEmbeddings(config)
-        self.encoder = SiglipEncoder(config)
+        self.encoder = SiglipEncoder(config)  # pyright: ignore[reportArgumentType] (it is annotated too narrowly)
         self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 

@@ -11,6 +11,7 @@ import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ import av.error
 import av.logging
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -62,7 +64,7 @@ class FrameTable:
     """Frame count in the container's header; 0: the header has none."""
 
     last_packet: int
-    """Place of the last packet that belongs to a frame."""
+    """Place of the last packet to give to the decoder."""
 
     notes: tuple[str, ...]
     """What a user should know about the file, one line each."""
@@ -136,33 +138,32 @@ def read_table(path: Path) -> FrameTable:
     with open_container(path) as (container, stream):
         packets, read_seconds = _demux(container, stream)
         header = _Header.read(container, stream)
-    tail = len(packets)
-    while tail and packets[tail - 1].damaged:
-        tail -= 1  # a file cut short ends in the middle of a packet
-    packets = packets[:tail]
+    read = len(packets)
+    while packets and packets[-1].damaged:
+        packets.pop()  # a file cut short ends in the middle of a packet
     if not packets:
         raise UserError(f"{path} holds no video frame: it is damaged or was cut short; copy or export it again")
-    notes = header.shortfall(packets, read_seconds)
+    notes = header.shortfall(packets, read_seconds, torn=len(packets) < read)
     shown = [packet.pts for packet in packets if not packet.hidden]
     if None in shown or len(set(shown)) < len(shown) or header.container.startswith(UNORDERED):
-        return count_frames(path, header, notes)
+        return count_frames(path, header, notes, len(packets))
     table = _table(path, header, packets, notes)
-    return count_frames(path, header, notes) if table is None else table
+    return count_frames(path, header, notes, len(packets)) if table is None else table
 
 
-def count_frames(path: Path, header: _Header | FrameTable, notes: tuple[str, ...]) -> FrameTable:
-    """The frames that come out when the whole file is decoded, for files whose packets do not tell."""
+def count_frames(path: Path, header: _Header | FrameTable, notes: tuple[str, ...], limit: int) -> FrameTable:
+    """The frames that come out when the first `limit` packets are decoded, for files whose packets do not tell."""
     times: list[float] = []
     with open_container(path) as (container, stream):
         stream.thread_type = "AUTO"
-        first = None
-        for packet in demux(container, stream):
+        first, tick = None, float(stream.time_base or 0)
+        for packet in demux(container, stream, limit):
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 continue  # the pass for pixels meets it again and names the frame
             for frame in frames:
-                time = frame.time if frame.pts is not None else None
+                time = frame.pts * tick if frame.pts is not None else None
                 first = time if first is None else first
                 times.append(np.nan if time is None or first is None else time - first)
     if not times:
@@ -171,9 +172,9 @@ def count_frames(path: Path, header: _Header | FrameTable, notes: tuple[str, ...
     if not np.all(np.diff(shown) > 0):  # also where a time is unknown
         shown = np.arange(len(shown)) / (header.fps or 25.0)
     places = np.arange(len(shown))
-    fps = _checked_fps(header.fps, shown)
+    zeros, fps, last = places * 0, _checked_fps(header.fps, shown), limit - 1
     return FrameTable(
-        shown, None, places, places * 0, places, fps, header.container, header.codec, header.header_frames, -1, notes
+        shown, None, places, zeros, places, fps, header.container, header.codec, header.header_frames, last, notes
     )
 
 
@@ -190,14 +191,21 @@ def decodable_pts(path: Path) -> set[int]:
     return found
 
 
-def demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
-    """Packets of the stream up to the end or the first place that cannot be read, then the one that flushes."""
+def demux(container: InputContainer, stream: VideoStream, limit: int | None = None) -> Iterator[av.Packet[VideoStream]]:
+    """The stream's first `limit` packets (default all), and at last an empty one that flushes the decoder.
+
+    Reading stops without an error where the file cannot be read further.
+    """
+    packets = container.demux(stream)
     try:
-        yield from container.demux(stream)
+        for packet in packets if limit is None else islice(packets, limit):
+            if packet.size:
+                yield packet
     except av.error.FFmpegError:
-        flush: av.Packet[VideoStream] = av.Packet()  # pyright: ignore[reportAssignmentType]
-        flush.stream = stream
-        yield flush
+        pass
+    flush = av.Packet()
+    flush.stream = stream  # pyright: ignore[reportAttributeAccessIssue]
+    yield flush  # pyright: ignore[reportReturnType]
 
 
 def rotation_of(frame: VideoFrame) -> int:
@@ -240,14 +248,14 @@ class _Header:
             (container.duration or 0) / 1_000_000,
         )
 
-    def shortfall(self, packets: list[_Packet], read_seconds: float) -> tuple[str, ...]:
-        """A note if the file has less than its header says."""
+    def shortfall(self, packets: list[_Packet], read_seconds: float, torn: bool) -> tuple[str, ...]:
+        """A note if the file has less than its header says, or is torn in the middle of a packet."""
         hidden = sum(packet.hidden for packet in packets)
         if len(packets) < self.header_frames:
             return (f"file ends early: {len(packets) - hidden} of {self.header_frames - hidden} frames are there",)
         if not self.header_frames and read_seconds < 0.95 * self.seconds - 0.1:
             return (f"file ends early: {read_seconds:.2f} of {self.seconds:.2f} seconds are there",)
-        return ()
+        return ("file ends early: its last frame is incomplete and left out",) if torn else ()
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> tuple[list[_Packet], float]:
@@ -323,7 +331,7 @@ def _checked_fps(fps: float, times: NDArray[np.float64], last: float = 0.0) -> f
 
 def _is_cover(stream: VideoStream) -> bool:
     """Whether the stream is the cover picture of a sound file."""
-    return bool(int(stream.disposition) & 0x400)
+    return bool(Disposition(stream.disposition) & Disposition.attached_pic)
 
 
 def _check_file(path: Path) -> None:

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def pyav_frames(path: Path, table: FrameTable, wanted: Sequence[int]) -> Iterato
             with open_container(path) as (container, stream):
                 stream.thread_type = "AUTO" if threads else "NONE"
                 if table.pts is None:
-                    frames = _by_place(path, container, stream, remaining, threads)
+                    frames = _by_place(path, container, stream, table, remaining, threads)
                 else:
                     frames = _by_time(path, container, stream, table, remaining, threads, seek)
                 for index, frame in frames:
@@ -110,7 +111,7 @@ def pyav_frames(path: Path, table: FrameTable, wanted: Sequence[int]) -> Iterato
         except _SeekMissed:
             seek = False
         except _Unordered:
-            raise TableMismatch(count_frames(path, table, table.notes)) from None
+            raise TableMismatch(count_frames(path, table, table.notes, table.last_packet + 1)) from None
         except _Missing:
             raise TableMismatch(_without_missing(path, table, remaining[0])) from None
 
@@ -130,7 +131,7 @@ def _by_time(
     place_of = {int(pts): int(place) for pts, place in zip(table.pts, table.packets, strict=True)}
     bad: list[int] = []  # places of packets that failed
     held: deque[tuple[int, VideoFrame]] = deque()  # decoded, but what they depend on is not settled
-    packets, position, shown = demux(container, stream), 0, None
+    packets, position, shown = demux(container, stream, table.last_packet + 1), 0, None
     while remaining:
         entry = int(table.entries[remaining[0]])
         if seek and not held and entry > position + SEEK_GAP:
@@ -177,19 +178,13 @@ def _seek(
     if not len(found):
         raise _SeekMissed  # the keyframe itself is not shown, so its time is not in the table
     container.seek(int(table.pts[found[0]]), stream=stream)
-    packets = demux(container, stream)
+    packets = container.demux(stream)
     first = next(packets, None)
     at = np.flatnonzero(table.pts == first.pts) if first is not None and first.pts is not None else []
     if first is None or not len(at) or not position <= table.packets[at[0]] <= entry or not first.is_keyframe:
         raise _SeekMissed
-    return _prepend(first, packets), int(table.packets[at[0]])
-
-
-def _prepend(
-    first: av.Packet[VideoStream], packets: Iterator[av.Packet[VideoStream]]
-) -> Iterator[av.Packet[VideoStream]]:
-    yield first
-    yield from packets
+    place = int(table.packets[at[0]])
+    return chain([first], demux(container, stream, table.last_packet - place)), place
 
 
 def _check_sound(path: Path, table: FrameTable, index: int, bad: list[int]) -> None:
@@ -204,11 +199,16 @@ def _check_sound(path: Path, table: FrameTable, index: int, bad: list[int]) -> N
 
 
 def _by_place(
-    path: Path, container: InputContainer, stream: VideoStream, remaining: deque[int], threads: bool
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    table: FrameTable,
+    remaining: deque[int],
+    threads: bool,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Wanted frames, found by counting what the decoder puts out, for files without usable times."""
     number, tainted = 0, False
-    for packet in demux(container, stream):
+    for packet in demux(container, stream, table.last_packet + 1):
         if not remaining:
             return
         try:

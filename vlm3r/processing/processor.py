@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,24 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from vlm3r.errors import UserError
 from vlm3r.model.config import VLM3RConfig
 from vlm3r.model.layout import VisualLayout
-from vlm3r.processing.prompts import IGNORED, PLACEHOLDER, Segment, TimeStyle, Turn, chat_segments, supervised_ids, user_text
+from vlm3r.processing.prompts import (
+    IGNORED,
+    PLACEHOLDER,
+    Segment,
+    TimeStyle,
+    Turn,
+    chat_segments,
+    supervised_ids,
+    user_text,
+)
 from vlm3r.processing.sampling import FrameSampling, time_instruction
 from vlm3r.processing.video import VideoFrames, read_video
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One video as the prompt needs it."""
-
-    frames: np.ndarray
-    """`(frame, H, W, 3)` uint8 RGB."""
-    times: Sequence[float] | None = None
-    """Seconds of the frames; None where nothing is known about time, and then no sentence speaks of it."""
-    duration: float = 0.0
-    """Length of the whole video in seconds."""
 
 
 class VLM3RProcessor(ProcessorMixin):
@@ -57,6 +53,8 @@ class VLM3RProcessor(ProcessorMixin):
         max_length: int = 32768,
         chat_template: str | None = None,
     ):
+        if image_processor is not None and not isinstance(image_processor, SiglipImageProcessorPil):
+            image_processor = SiglipImageProcessorPil(size=image_processor.size)
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
         self.grid_side = grid_side
         self.pool_mode = pool_mode
@@ -72,8 +70,7 @@ class VLM3RProcessor(ProcessorMixin):
     @classmethod
     def from_config(cls, config: VLM3RConfig, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> VLM3RProcessor:
         """A processor that agrees with `config`; `settings` are the remaining constructor arguments."""
-        side = config.vision_config.image_size  # pyright: ignore
-        image_processor = SiglipImageProcessorPil(size={"height": side, "width": side})
+        image_processor = SiglipImageProcessorPil(size={"height": config.image_size, "width": config.image_size})
         return cls(
             image_processor,
             tokenizer,
@@ -140,9 +137,7 @@ class VLM3RProcessor(ProcessorMixin):
         pictures = [_as_pictures(p) for p in _per_question(images, len(questions), single)]
         style: TimeStyle = time_style or ("training" if answer is not None else "demo")
         clips = [[self._load(v, timestamps) for v in sample] for sample in videos]
-        rows = [
-            self._encode_row(*row, style=style) for row in zip(questions, clips, pictures, answers, strict=True)
-        ]
+        rows = [self._encode_row(*row, style=style) for row in zip(questions, clips, pictures, answers, strict=True)]
         data = self._pad(rows, with_labels=answer is not None)
         if not with_pixels:
             return BatchFeature(data)
@@ -151,29 +146,27 @@ class VLM3RProcessor(ProcessorMixin):
         data |= self._pixels(stacks, "image_pixel_values", "image_counts")
         return BatchFeature(data)
 
-    def _load(self, video: Any, timestamps: Sequence[float] | None) -> Clip:
-        if isinstance(video, str | Path):
-            video = read_video(video, self.sampling)
+    def load_video(self, path: str | Path, decoder: str = "auto") -> VideoFrames:
+        """The frames of a video file or of a folder of images, chosen as this processor's settings say."""
+        return read_video(path, self.sampling, decoder=decoder)
+
+    def _load(self, video: Any, timestamps: Sequence[float] | None) -> VideoFrames:
         if isinstance(video, VideoFrames):
-            return Clip(video.frames, video.stated_times, video.duration)
+            return video
+        if isinstance(video, str | Path):
+            return self.load_video(video)
         frames = np.stack([np.asarray(f) for f in video]) if isinstance(video, list | tuple) else np.asarray(video)
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise ValueError(f"frames need (frame, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
-        if timestamps is None:
-            return Clip(frames)
-        if len(timestamps) != len(frames):
-            raise ValueError(f"{len(timestamps)} timestamps for {len(frames)} frames")
-        return Clip(frames, timestamps, max(timestamps))
+        return VideoFrames.from_array(frames, timestamps)
 
     def _encode_row(
-        self, question: str, clips: list[Clip], pictures: list[Any], answer: str | None, style: TimeStyle
+        self, question: str, clips: list[VideoFrames], pictures: list[Any], answer: str | None, style: TimeStyle
     ) -> tuple[list[int], list[int]]:
         """Token ids and labels of one question, placeholders repeated to the tokens that each stands for."""
         if clips and pictures:
             raise ValueError("a question takes videos or images, not both")
         sentence = None
-        if self.add_time_instruction and len(clips) == 1 and clips[0].times is not None:
-            sentence = time_instruction(clips[0].duration, clips[0].times)
+        if self.add_time_instruction and len(clips) == 1 and clips[0].shown_times is not None:
+            sentence = time_instruction(clips[0].duration, clips[0].shown_times)
         turns = [Turn("user", user_text(question, len(clips) or len(pictures), sentence, style))]
         if answer is not None:
             turns.append(Turn("assistant", answer))
@@ -255,6 +248,9 @@ class VLM3RProcessor(ProcessorMixin):
         """Generated ids `(batch, prompt + new)` as text: special tokens dropped, stripped."""
         new = generated[:, prompt_length:]
         return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+AutoProcessor.register(VLM3RConfig, VLM3RProcessor, exist_ok=True)
 
 
 def _per_question(value: Any, count: int, single: bool) -> list[Any]:
