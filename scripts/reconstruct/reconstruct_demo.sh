@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Reconstruct a video: points, camera poses and confidences from the geometry encoder. The first run sets up .venv.
+#
+#   bash scripts/reconstruct/reconstruct_demo.sh                           the demo video, into outputs/reconstruct/room_walk
+#   bash scripts/reconstruct/reconstruct_demo.sh VIDEO [DIR] [OPTION...]   with options of `vlm3r reconstruct`
+#
+#   VIDEO   the video file
+#   DIR     folder for the results; outputs/reconstruct/<name of the video> if not given
+set -euo pipefail
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+source "$here/../lib/setup.sh"
+source "$here/../lib/cli.sh"
+help_if_asked "$@"
+
+case "${1:--}" in
+  -*)
+    video=$vlm3r_root/playground/demo/room_walk.mp4
+    set -- "$@" --overwrite # the demo's own folder
+    ;;
+  *) video=$(located "$1") && shift ;;
+esac
+name=${video##*/}
+out=$vlm3r_root/outputs/reconstruct/${name%.*}
+case "${1:--}" in -*) ;; *) out=$1 && shift ;; esac
+vlm3r_setup
+exec vlm3r reconstruct "$video" --out "$out" "$@"
