@@ -1,0 +1,193 @@
+"""The `vlm3r` command: parses options; everything heavy is imported by the command that runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from vlm3r.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO_VIDEO = ROOT / "playground" / "demo" / "room_walk.mp4"
+DEMO_QUESTION = "If I stand by the stool and face the stove, is the sofa to my left, right or back?"
+
+INTERRUPTED = 130
+# Typer names only its leaves, and brings its own copy of click in newer versions.
+UsageError: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    help="Spatial questions about a plain video, answered by VLM-3R.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id. Default: the embedded model.")]
+
+
+@app.command()
+def ask(
+    question: Annotated[list[str], typer.Option("--question", "-q", help="What to ask; may be given often.")] = [],  # noqa: B006
+    video: Annotated[Path | None, typer.Option(help="Video file, or a folder of frames.")] = None,
+    images: Annotated[list[Path], typer.Option(help="Still image, or a folder of them; may be given often.")] = [],  # noqa: B006
+    text_only: Annotated[bool, typer.Option("--text-only", help="Ask without any picture.")] = False,
+    model: Model = None,
+    base: Annotated[str | None, typer.Option(help="Base model of a LoRA checkpoint.")] = None,
+    geometry: Annotated[
+        str | None,
+        typer.Option(help="CUT3R file, folder or hub id; none for plain LLaVA-Video."),
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames taken from the video.")] = None,
+    pool_mode: Annotated[str | None, typer.Option(help="average, max or bilinear.")] = None,
+    newline_position: Annotated[
+        str | None,
+        typer.Option(help="grid, frame, one_token or no_token."),
+    ] = None,
+    conv_template: Annotated[str, typer.Option(help="Conversation template.")] = "qwen_1_5",
+    decoder: Annotated[str, typer.Option(help="Video decoder: auto, pyav or decord.")] = "auto",
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    quantization: Annotated[
+        Literal["4bit", "8bit"] | None,
+        typer.Option(help="Load the language model in 4 or 8 bits (needs bitsandbytes)."),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 1024,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write answers and the run's fingerprint here; - is standard output."),
+    ] = None,
+) -> None:
+    """Answer questions about a video, a folder of frames, or still images."""
+    from vlm3r.commands import ask as command
+
+    if sum((video is not None, bool(images), text_only)) > 1:
+        raise UserError("give one of --video, --images and --text-only")
+    if video is None and not images and not text_only:
+        video, question = DEMO_VIDEO, question or [DEMO_QUESTION]
+    command.run(
+        command.AskOptions(
+            questions=tuple(question),
+            video=video,
+            images=tuple(images),
+            model=model,
+            base=base,
+            geometry=geometry,
+            frames=frames,
+            pool_mode=pool_mode,
+            newline_position=newline_position,
+            conv_template=conv_template,
+            decoder=decoder,
+            device=device,
+            dtype=dtype,
+            quantization=quantization,
+            max_new_tokens=max_new_tokens,
+            json_file=json_file,
+        )
+    )
+
+
+@app.command()
+def reconstruct(
+    video: Annotated[Path, typer.Argument(help="Video file, or a folder of frames.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="CUT3R file, folder or hub id, a native VLM-3R folder, or 'published'. Default: embedded."),
+    ] = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    every: Annotated[int, typer.Option(min=1, help="Use every N-th frame.")] = 1,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    image_size: Annotated[int, typer.Option(help="Longer side of the frames that the model sees, pixels.")] = 512,
+    confidence_percentile: Annotated[
+        float, typer.Option(help="Least confident share of pixels to drop, percent.")
+    ] = 30,
+    voxel_size: Annotated[
+        float | None,
+        typer.Option(help="Voxel edge in metres. Default: from the scene's depth."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
+) -> None:
+    """Reconstruct a video: coloured point cloud, depth maps, camera path and a preview picture."""
+    from vlm3r.commands import reconstruct as command
+
+    settings = {
+        "image_size": image_size,
+        "confidence_percentile": confidence_percentile,
+        "voxel_size": "auto" if voxel_size is None else voxel_size,
+        "overwrite": overwrite,
+    }
+    command.run(video, out, model, device, dtype, every, max_frames, settings)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder or hub id, of any layout.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    base: Annotated[str | None, typer.Option(help="Base model of a LoRA checkpoint.")] = None,
+    geometry: Annotated[str | None, typer.Option(help="CUT3R file, folder or hub id, or none.")] = None,
+    to: Annotated[Literal["native", "published"], typer.Option(help="Layout to write.")] = "native",
+    merge_lora: Annotated[
+        bool, typer.Option("--merge-lora/--keep-lora", help="Add the adapter to the weights, or keep it apart.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    """Convert a checkpoint: published layout to one native folder, or back."""
+    from vlm3r.commands import convert as command
+
+    command.run(checkpoint, out, base, geometry, to, merge_lora, overwrite)
+
+
+@app.command()
+def doctor(
+    json_output: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check this machine: versions, devices, attention back ends, decoders, and how to mend what is missing."""
+    from vlm3r.doctor import collect, render
+
+    report = collect()
+    print(report.to_json() if json_output else render(report))
+    raise typer.Exit(report.exit_status)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from vlm3r import __version__
+
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend becomes one line and exit status 2."""
+    # The embedded model and local folders need no network; libraries must not try it for them.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        status = app(sys.argv[1:] or ["--help"], prog_name="vlm3r", standalone_mode=False)
+    except UsageError as error:
+        _fail(f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'vlm3r'} --help)")
+    except UserError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    if status == INTERRUPTED:
+        print("vlm3r: interrupted", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"vlm3r: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

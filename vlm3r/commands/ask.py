@@ -1,0 +1,164 @@
+"""`vlm3r ask`: questions about a video, a folder of frames, or still images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageOps
+from transformers.utils import logging as transformers_logging
+
+from vlm3r.checkpoints.files import first_line, write_text
+from vlm3r.checkpoints.loading import Quantization, load
+from vlm3r.commands.console import say, stage
+from vlm3r.errors import UserError
+from vlm3r.inference.ask import Answer, ask, encode_clip
+from vlm3r.inference.fingerprint import run_fingerprint
+from vlm3r.processing.image_frames import list_images
+
+DESCRIBE = "Please describe this video in detail."
+CONVERSATION = "qwen_1_5"
+UNTRAINED = (
+    "These weights are untrained (filled deterministically): the answer shows that everything runs, nothing more."
+)
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """What the command line was given."""
+
+    questions: tuple[str, ...]
+    """Questions in order; empty asks for a description."""
+    video: Path | None
+    """A video file or a folder of frames."""
+    images: tuple[Path, ...]
+    """Still images, or folders of them."""
+    model: str | None
+    """Checkpoint; None is the embedded model."""
+    base: str | None
+    """Base model of a LoRA checkpoint."""
+    geometry: str | None
+    """CUT3R's file, `none`, or None for the checkpoint's own."""
+    frames: int | None
+    """Frames taken from the video; None as the checkpoint says."""
+    pool_mode: str | None
+    """Pooling other than the checkpoint's."""
+    newline_position: str | None
+    """Newline placement other than the checkpoint's."""
+    conv_template: str
+    """Conversation template; only `qwen_1_5` is known."""
+    decoder: str
+    """Video decoder: auto, pyav or decord."""
+    device: str
+    """Where to run."""
+    dtype: str
+    """Working precision."""
+    quantization: Quantization | None
+    """`4bit`, `8bit` or None."""
+    max_new_tokens: int
+    """Longest answer in tokens."""
+    json_file: Path | None
+    """Where to write answers and fingerprint as JSON; `-` is standard output."""
+
+
+def run(options: AskOptions) -> None:
+    """Answer on standard output, streaming; progress on standard error."""
+    if options.conv_template != CONVERSATION:
+        raise UserError(f"unknown conversation template {options.conv_template!r}: only {CONVERSATION} is known")
+    if options.max_new_tokens < 1:
+        raise UserError("--max-new-tokens must be at least 1")
+    if options.json_file is not None and str(options.json_file) != "-" and not options.json_file.parent.is_dir():
+        raise UserError(f"{options.json_file}: there is no folder {options.json_file.parent}; make it first")
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
+    pictures = [_open_image(path) for path in _expand(options.images)]
+    with stage(f"Loading {options.model or 'the embedded model'}"):
+        model, processor = load(
+            options.model,
+            base=options.base,
+            geometry=options.geometry,
+            device=options.device,
+            dtype=options.dtype,
+            quantization=options.quantization,
+            config_overrides=_overrides(options),
+        )
+    video = None
+    if options.video is not None:
+        with stage(f"Reading {options.video}"):
+            video = processor.load_video(options.video, options.decoder)
+        for note in video.notes:
+            say(f"note: {note}")
+    count = len(pictures) or (0 if video is None else len(video))
+    with stage(f"Encoding {count} {'images' if pictures else 'frames'} on {model.device}"):
+        clip = encode_clip(model, processor, video, pictures or None)
+    if model.config.untrained:
+        say(f"note: {UNTRAINED}")
+    answers = _answer_all(options, model, processor, video, pictures, clip)
+    if options.json_file is not None:
+        fingerprint = run_fingerprint(model, processor, video, _expand(options.images))
+        fingerprint["max_new_tokens"] = options.max_new_tokens
+        _write_record({"answers": [asdict(a) for a in answers], "fingerprint": fingerprint}, options.json_file)
+
+
+def _answer_all(
+    options: AskOptions, model: Any, processor: Any, video: Any, pictures: list[Any], clip: dict[str, torch.Tensor]
+) -> list[Answer]:
+    answers: list[Answer] = []
+    plain, separator = str(options.json_file) != "-", ""
+
+    def show(text: str) -> None:
+        if plain:
+            print(text, end="", flush=True)
+
+    for question in options.questions or (DESCRIBE,):
+        show(f"{separator}Q: {question}\nA: ")
+        separator = "\n"
+        answers += ask(
+            model,
+            processor,
+            [question],
+            video=video,
+            images=pictures or None,
+            clip=clip,
+            max_new_tokens=options.max_new_tokens,
+            on_text=show,
+        )
+        show("\n")
+    return answers
+
+
+def _overrides(options: AskOptions) -> dict[str, Any]:
+    given = {
+        "pool_mode": options.pool_mode,
+        "newline_position": options.newline_position,
+        "num_frames": options.frames,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _expand(paths: tuple[Path, ...]) -> list[Path]:
+    return [image for path in paths for image in (list_images(path) if path.is_dir() else [path])]
+
+
+def _open_image(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such image; check the path") from None
+    # Pillow raises SyntaxError for broken PNG and TIFF headers.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be read as an image ({first_line(error)}); give another file") from error
+
+
+def _write_record(record: dict[str, Any], target: Path) -> None:
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    if str(target) == "-":
+        print(text, end="")
+        return
+    write_text(target, text)
+    say(f"answers and fingerprint written to {target}")
