@@ -70,7 +70,7 @@ class VLM3RProcessor(ProcessorMixin):
     @classmethod
     def from_config(cls, config: VLM3RConfig, tokenizer: PreTrainedTokenizerBase, **settings: Any) -> VLM3RProcessor:
         """A processor that agrees with `config`; `settings` are the remaining constructor arguments."""
-        image_processor = SiglipImageProcessorPil(size={"height": config.image_size, "width": config.image_size})
+        image_processor = make_image_processor(config.image_size)
         return cls(
             image_processor,
             tokenizer,
@@ -251,6 +251,11 @@ class VLM3RProcessor(ProcessorMixin):
 
 
 AutoProcessor.register(VLM3RConfig, VLM3RProcessor, exist_ok=True)
+
+
+def make_image_processor(side: int) -> SiglipImageProcessorPil:
+    """SigLIP's image transform to `side` x `side` pixels, by PIL whatever else is installed."""
+    return SiglipImageProcessorPil(size={"height": side, "width": side})
 
 
 def _per_question(value: Any, count: int, single: bool) -> list[Any]:
