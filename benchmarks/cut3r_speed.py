@@ -4,7 +4,8 @@
     python benchmarks/cut3r_speed.py --frames 4 --device cpu --dtype float32 --json figures.json
 
 Every configuration runs in a process of its own, so that its peak memory is its own. The first frames warm up and are
-not counted. CPU seconds, summed over threads, are what to compare on a machine that others use too. Memory is the process's peak on the CPU (model included) and torch's peak on CUDA.
+not counted. CPU seconds, summed over threads, are what to compare on a machine that others use too. Memory is the
+process's peak on the CPU (model included) and torch's peak on CUDA.
 """
 
 from __future__ import annotations
@@ -108,14 +109,12 @@ def main() -> None:
         return
     rows = [in_own_process(sys.argv[1:], **configuration) for configuration in CONFIGURATIONS]
     print(f"CUT3R, {args.batch} x {args.frames} frames of {args.side} px, {args.device}, {args.dtype}")
-    print(
-        f"{'heads':>6} {'frames/s':>9} {'s/frame':>8} {'CPU s/frame':>12} {'peak GiB':>9} {'TFLOP/frame':>12} {'TFLOP/s':>8}"
-    )
+    titles = ("heads", "frames/s", "s/frame", "CPU s/frame", "peak GiB", "TFLOP/frame", "TFLOP/s")
+    print("".join(f"{title:>13}" for title in titles))
+    keys = ("frames_per_second", "seconds_per_frame", "cpu_seconds_per_frame", "peak_gib")
     for row in rows:
-        print(
-            f"{'yes' if row['heads'] else 'no':>6} {row['frames_per_second']:9.2f} {row['seconds_per_frame']:8.3f} "
-            f"{row['cpu_seconds_per_frame']:12.3f} {row['peak_gib']:9.2f} {row['tflop_per_frame']:12.2f} {row['achieved_tflops']:8.2f}"
-        )
+        numbers = [row[key] for key in (*keys, "tflop_per_frame", "achieved_tflops")]
+        print(f"{'yes' if row['heads'] else 'no':>13}" + "".join(f"{number:13.3f}" for number in numbers))
     if args.json:
         options = {key: value for key, value in vars(args).items() if key not in ("json", "one", "heads")}
         args.json.write_text(

@@ -226,8 +226,9 @@ class Backbone(nn.Module):
         """The carry before the first frame."""
         flags = torch.ones(batch, dtype=torch.bool, device=self.pose_token.device)
         return Carry(
-            state=constants.initial_state.expand(batch, -1, -1),
-            memory=self.pose_retriever.mem.expand(batch, -1, -1),
+            # Copies, not views: the first step then sees the same strides and flags as every later one.
+            state=constants.initial_state.repeat(batch, 1, 1),
+            memory=self.pose_retriever.mem.repeat(batch, 1, 1),
             fresh=flags,
             started=~flags,
         )

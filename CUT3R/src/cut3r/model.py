@@ -130,8 +130,9 @@ class CUT3R(Backbone):
         CheckpointError, a ValueError whose one line names the file and the remedy.
         """
         config, weights, where = checkpoint.read(source)
-        model = cls._with_weights(config, weights, where)
-        return model.to(device=device, dtype=dtype).eval()
+        # Copied out of the mapped file, tensor by tensor: aligned memory, and no tie to what becomes of the file.
+        weights = {name: value.to(device=device, dtype=dtype, copy=True) for name, value in weights.items()}
+        return cls._with_weights(config, weights, where).eval()
 
     @classmethod
     def _with_weights(cls, config: CUT3RConfig, weights: Mapping[str, Tensor], where: str) -> CUT3R:
