@@ -2,7 +2,8 @@
 
     python playground/models/make_untrained.py [FOLDER]
 
-It answers with noise. It is there so that a fresh clone runs every step of the model on a real video without a download.
+It answers with noise. It is there so that a fresh clone runs every step of the model on a real video, with nothing to
+download.
 """
 
 from __future__ import annotations
@@ -27,10 +28,43 @@ from vlm3r.processing.prompts import SYSTEM_MESSAGE
 
 VOCABULARY = 896
 OBJECTS = (
-    "armchair bathtub bed bin bookshelf cabinet chair counter curtain desk door dresser fireplace lamp microwave mirror "
-    "monitor nightstand oven picture pillow plant refrigerator rug shelf sink sofa stool stove table toilet towel "
-    "washer television wardrobe window"
-).split()
+    "armchair",
+    "bathtub",
+    "bed",
+    "bin",
+    "bookshelf",
+    "cabinet",
+    "chair",
+    "counter",
+    "curtain",
+    "desk",
+    "door",
+    "dresser",
+    "fireplace",
+    "lamp",
+    "microwave",
+    "mirror",
+    "monitor",
+    "nightstand",
+    "oven",
+    "picture",
+    "pillow",
+    "plant",
+    "refrigerator",
+    "rug",
+    "shelf",
+    "sink",
+    "sofa",
+    "stool",
+    "stove",
+    "table",
+    "toilet",
+    "towel",
+    "washer",
+    "television",
+    "wardrobe",
+    "window",
+)
 SENTENCES = (
     "These are frames of a video.",
     "How many {a}(s) are in this room?",
@@ -45,8 +79,8 @@ SENTENCES = (
     "Options:\nA. {a}\nB. {b}\nC. {c}\nAnswer with the option's letter from the given choices directly.",
     "Please answer the question using a single word or phrase.",
     "Please describe this video in detail. The room has a {a}, a {b} near the {c}.",
-    "The video lasts for 12.50 seconds, and 32 frames are uniformly sampled from it. These frames are located at 0.00s. "
-    "Please answer the following questions related to this video.",
+    "The video lasts for 12.50 seconds, and 32 frames are uniformly sampled from it. "
+    "These frames are located at 0.00s. Please answer the following questions related to this video.",
 )
 
 
@@ -60,9 +94,14 @@ def make_tokenizer() -> Qwen2Tokenizer:
     trainer = BpeTrainer(vocab_size=VOCABULARY, initial_alphabet=sorted(ByteLevel.alphabet()), show_progress=False)
     trained.train_from_iterator(corpus, trainer)
     model = json.loads(trained.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=[tuple(m) for m in model["merges"]])
+    merges: Any = [tuple(merge) for merge in model["merges"]]  # the signature names other types than it takes
+    tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=merges)
     tokenizer.add_special_tokens(
-        {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>", "<|im_end|>"]}
+        {
+            "pad_token": "<|endoftext|>",
+            "eos_token": "<|im_end|>",
+            "extra_special_tokens": ["<|im_start|>", "<|im_end|>"],
+        }
     )
     return tokenizer
 

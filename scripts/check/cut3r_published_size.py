@@ -20,10 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TESTS = Path(__file__).resolve().parents[2] / "tests"
-sys.path += [str(TESTS), str(TESTS / "cut3r")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import cut3r_golden as reference  # noqa: E402  # pyright: ignore[reportMissingImports]
+from tests.cut3r import cut3r_golden as reference
 
 RELATIVE, ELEMENTWISE, STATISTICS = 3e-5, 2e-4, 2e-5
 SIDE = 432  # the side of the frames that VLM-3R gives to CUT3R

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from cut3r import CUT3R
-from fill import fill
 from safetensors.torch import load_file
 from torch import Tensor
+
+from tests.fill import fill
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "parity" / "cut3r"
 MAPS = ("pts3d_in_self_view", "conf_self", "pts3d_in_other_view", "conf", "rgb")

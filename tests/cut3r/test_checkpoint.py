@@ -16,7 +16,8 @@ import pytest
 import torch
 from cut3r import CUT3R, CheckpointError, CUT3RConfig, export_published
 from cut3r.checkpoint import parse_constructor
-from cut3r_golden import constructor_of, model_of, published_weights, tiny_frames
+
+from tests.cut3r.cut3r_golden import constructor_of, model_of, published_weights, tiny_frames
 
 CONSTRUCTOR = "ARCroco3DStereo(ARCroco3DStereoConfig({}))"
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from cut3r import CUT3RConfig
 from cut3r.costs import count_parameters, flops_per_frame
-from cut3r_golden import manifest_of, model_of, tiny_frames
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from tests.cut3r.cut3r_golden import manifest_of, model_of, tiny_frames
 
 
 def test_the_published_size_costs_what_is_known():

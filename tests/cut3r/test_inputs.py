@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 from cut3r import CUT3RConfig
-from cut3r_golden import constructor_of, model_of, tiny_frames
+
+from tests.cut3r.cut3r_golden import constructor_of, model_of, tiny_frames
 
 RAYS = torch.zeros(1, 2, 48, 64, 6)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from cut3r import CUT3R, CUT3RConfig
 from cut3r.backbone import patch_positions, state_positions
-from cut3r_golden import (
+
+from tests.cut3r.cut3r_golden import (
     CHECKSUMS,
     Recorder,
     case_of,
@@ -21,7 +22,7 @@ from cut3r_golden import (
     published_weights,
     weights_checksum,
 )
-from fill import fill
+from tests.fill import fill
 
 RELATIVE, ELEMENTWISE = 1e-5, 5e-5
 OFFLINE = [("tiny", case) for case in "abcd"] + [("tiny_dpt", case) for case in "ab"]

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 from cut3r import CUT3R, CUT3RConfig
-from cut3r_golden import constructor_of, model_of, tiny_frames
+
+from tests.cut3r.cut3r_golden import constructor_of, model_of, tiny_frames
 
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
 NAN = float("nan")

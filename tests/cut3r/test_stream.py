@@ -5,8 +5,9 @@ import weakref
 
 import pytest
 import torch
-from cut3r_golden import model_of, tiny_frames
 from safetensors.torch import load, save
+
+from tests.cut3r.cut3r_golden import model_of, tiny_frames
 
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import torch
-from cut3r_golden import model_of, tiny_frames
+
+from tests.cut3r.cut3r_golden import model_of, tiny_frames
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 

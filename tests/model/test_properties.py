@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vlm3r.checkpoints.native import parts_of, write_native
 from vlm3r.checkpoints.loading import load
+from vlm3r.checkpoints.native import parts_of, write_native
 from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
 
 CLOSE = {"atol": 2e-4, "rtol": 1e-4}
@@ -110,7 +110,9 @@ def test_an_encoded_clip_gives_what_its_pixels_give(small, make_video):
     inputs = processor(QUESTIONS[0], video=video)
     stages = model.encode_video(inputs["pixel_values"])
     text = processor(QUESTIONS[0], video=video, with_pixels=False)
-    torch.testing.assert_close(logits_of(model, text | {"video_embeddings": stages.sequences[0]}), logits_of(model, inputs))
+    torch.testing.assert_close(
+        logits_of(model, text | {"video_embeddings": stages.sequences[0]}), logits_of(model, inputs)
+    )
 
 
 def test_text_alone_needs_no_picture_and_ignores_the_visual_towers(small):

@@ -42,7 +42,8 @@ def run(
     encoder = encoder.to(target, getattr(torch, dtype)).eval()
     if untrained:
         say(f"note: {UNTRAINED}")
-        settings = {"caption": UNTRAINED} | settings
+        # What an untrained network yields has neither confidence nor surfaces that a filter could judge.
+        settings |= {"caption": UNTRAINED, "confidence_percentile": 0.0, "max_depth_step": None}
     options = ReconstructOptions(**settings)
     total = (info.total_frames + every - 1) // every
     total = total if max_frames is None else min(total, max_frames)
