@@ -111,6 +111,9 @@ def reconstruct(
         float | None,
         typer.Option(help="Voxel edge in metres. Default: from the scene's depth."),
     ] = None,
+    state_update: Annotated[
+        Literal["cut3r", "ttt3r"], typer.Option(help="CUT3R's state: as trained, or TTT3R's update for long videos.")
+    ] = "cut3r",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the folder.")] = False,
 ) -> None:
     """Reconstruct a video: coloured point cloud, depth maps, camera path and a preview picture."""
@@ -120,6 +123,7 @@ def reconstruct(
         "image_size": image_size,
         "confidence_percentile": confidence_percentile,
         "voxel_size": "auto" if voxel_size is None else voxel_size,
+        "state_update": state_update,
         "overwrite": overwrite,
     }
     command.run(video, out, model, device, dtype, every, max_frames, settings)

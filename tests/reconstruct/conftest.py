@@ -127,7 +127,7 @@ class FakeModel:
     poses: np.ndarray
     pushed: list[torch.Tensor] = field(default_factory=list)
 
-    def stream(self, batch_size: int = 1, heads: bool = False):
+    def stream(self, batch_size: int = 1, heads: bool = False, state_update: str = "cut3r"):
         assert batch_size == 1
         assert heads
         self.pushed = []

@@ -11,8 +11,7 @@ from PIL import Image
 from vlm3r.reconstruct import ReconstructOptions, reconstruct
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_untrained_cut3r_gives_files_of_its_own_depth(tmp_path, dtype):
+def small_cut3r() -> CUT3R:
     torch.manual_seed(0)
     config = CUT3RConfig(
         enc_embed_dim=32,
@@ -27,7 +26,12 @@ def test_an_untrained_cut3r_gives_files_of_its_own_depth(tmp_path, dtype):
         local_mem_size=4,
         head_type="linear",
     )
-    model = CUT3R(config).to(dtype).eval()
+    return CUT3R(config).eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_untrained_cut3r_gives_files_of_its_own_depth(tmp_path, dtype):
+    model = small_cut3r().to(dtype)
     rng = np.random.default_rng(0)
     frames = [(5 * i, i / 2, rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)) for i in range(5)]
     options = ReconstructOptions(image_size=64, chunk=2, max_depth_step=None, write_preview=dtype == torch.float32)
@@ -42,3 +46,15 @@ def test_an_untrained_cut3r_gives_files_of_its_own_depth(tmp_path, dtype):
             depth = model(pixels, heads=True).pts3d_in_self_view[0, 3, ..., 2].numpy()
         written = np.asarray(Image.open(tmp_path / "out" / "depth" / "000003.png")) / 1000
         np.testing.assert_allclose(written, np.clip(depth, 0, 65.535), atol=0.001)
+
+
+def test_the_ttt3r_state_update_reaches_the_model(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [(i, float(i), rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for i in range(4)]
+    for update in ("cut3r", "ttt3r"):
+        options = ReconstructOptions(image_size=64, max_depth_step=None, write_preview=False, state_update=update)
+        reconstruct(small_cut3r(), frames, tmp_path / update, options)
+    plain, rated = (np.loadtxt(tmp_path / update / "trajectory.txt") for update in ("cut3r", "ttt3r"))
+    # The first frame replaces the state in both; the rate shows from the third frame on.
+    np.testing.assert_allclose(plain[:2], rated[:2], atol=1e-6)
+    assert np.abs(plain[2:] - rated[2:]).max() > 1e-5

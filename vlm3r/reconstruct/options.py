@@ -13,6 +13,7 @@ PATCH = 16
 
 PointSource = Literal["posed", "world"]
 DepthFormat = Literal["png", "npz", "both"]
+StateUpdate = Literal["cut3r", "ttt3r"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class ReconstructOptions:
 
     chunk: int = 4
     """Frames that go through the model at a time. Changes memory and speed, not the result."""
+
+    state_update: StateUpdate = "cut3r"
+    """How CUT3R's state takes in a frame. `cut3r`: as trained. `ttt3r`: by a learned rate per state token, which keeps
+    more of the past in long videos (TTT3R, arXiv:2509.26645)."""
 
     point_source: PointSource = "posed"
     """Where the cloud's points come from. `posed`: the pointmap of the frame's own camera moved by its estimated pose,
@@ -82,6 +87,7 @@ class ReconstructOptions:
         _require_integer("image_size", self.image_size, PATCH)
         _require_integer("chunk", self.chunk, 1)
         _require_integer("max_points", self.max_points, 8)
+        _require_choice("state_update", self.state_update, get_args(StateUpdate))
         _require_choice("point_source", self.point_source, get_args(PointSource))
         _require_choice("depth_format", self.depth_format, get_args(DepthFormat))
         _require_range("confidence_percentile", self.confidence_percentile, 0, 100, upper_open=True)

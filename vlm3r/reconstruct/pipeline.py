@@ -18,7 +18,7 @@ from vlm3r.reconstruct.camera import estimate_focal, transform
 from vlm3r.reconstruct.frames import Frame, Framing, prepare_frames
 from vlm3r.reconstruct.frusta import robust_bounds
 from vlm3r.reconstruct.keyframes import KeyframeSampler
-from vlm3r.reconstruct.options import ReconstructOptions
+from vlm3r.reconstruct.options import ReconstructOptions, StateUpdate
 from vlm3r.reconstruct.points import select_points, surface_normals
 from vlm3r.reconstruct.staging import staged_folder, write_file
 from vlm3r.reconstruct.summary import ReconstructionSummary
@@ -58,7 +58,7 @@ class PointmapStream(Protocol):
 class PointmapModel(Protocol):
     """What `reconstruct` needs of a CUT3R model."""
 
-    def stream(self, batch_size: int = 1, heads: bool = False) -> PointmapStream:
+    def stream(self, batch_size: int = 1, heads: bool = False, state_update: StateUpdate = "cut3r") -> PointmapStream:
         """A fresh stream; with `heads` it yields geometry."""
         ...
 
@@ -85,7 +85,7 @@ def reconstruct(
     options = options or ReconstructOptions()
     with staged_folder(Path(out_dir), OUTPUTS, options.overwrite) as folder:
         run = _Run(folder, options)
-        stream = model.stream(batch_size=1, heads=True)
+        stream = model.stream(batch_size=1, heads=True, state_update=options.state_update)
         for chunk in _chunks(prepare_frames(frames, options.image_size, options.allow_square), options.chunk):
             geometry = _push(stream, [frame.image for _, frame in chunk], _placement(model))
             for i, (framing, frame) in enumerate(chunk):

@@ -55,7 +55,7 @@ class TrueModel:
         columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         self._rays = np.stack([(columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy], axis=-1)
 
-    def stream(self, batch_size: int = 1, heads: bool = False) -> TrueStream:
+    def stream(self, batch_size: int = 1, heads: bool = False, state_update: str = "cut3r") -> TrueStream:
         """A fresh walk along the path."""
         assert batch_size == 1 and heads
         return TrueStream(self._geometry())
