@@ -173,13 +173,16 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="vlm3r", standalone_mode=False)
+        sys.stdout.flush()
     except UsageError as error:
         _fail(f"{error.format_message()} (see {error.ctx.command_path if error.ctx else 'vlm3r'} --help)")
     except UserError as error:
         _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         # The reader of our output went away, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import pickle
 import shutil
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlm3r.errors import UserError
+
+BESIDE_WEIGHTS = (
+    "non_lora_trainables.bin",
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+    "training_args.bin",
+    "optimizer.bin",
+    "scheduler.bin",
+)
+"""Files that are no shards of the model although they end like shards."""
 
 
 def resolve_folder(name: str | Path, what: str) -> Path:
@@ -39,9 +51,8 @@ def resolve_folder(name: str | Path, what: str) -> Path:
     try:
         return Path(snapshot_download(str(name), allow_patterns=patterns, ignore_patterns=["checkpoint-*/*"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"{name}: no such folder, and the hub gave no repository of that name ({reason}); "
+            f"{name}: no such folder, and the hub gave no repository of that name ({first_line(error)}); "
             "check the name and the connection, or download it and give the folder"
         ) from error
 
@@ -56,8 +67,8 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is {path.parent} a complete checkpoint folder?") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); download or write it again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({first_line(error)}); download or write it again") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: holds {type(value).__name__}, not a JSON object; download or write it again")
     return value
@@ -76,15 +87,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(f"{path}: truncated or no checkpoint ({_first_line(error)}); download it again") from error
+        # Files from before torch 1.6 are no zip files and cannot be mapped.
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path}: holds something other than tensors and was not loaded ({_first_line(error)}); "
-            "get a safetensors copy from a source you trust"
+            f"{path}: truncated, or holds something other than tensors; it was not loaded ({first_line(error)}); "
+            "download it again, or get a safetensors copy from a source you trust"
         ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+    # A damaged or hostile file can fail anywhere in the reader, with any exception.
+    except Exception as error:
+        raise UserError(f"{path}: truncated or no checkpoint ({first_line(error)}); download it again") from error
+    named = isinstance(tensors, dict) and all(isinstance(key, str) for key in tensors)
+    if not named or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise UserError(f"{path}: is no dictionary of tensors; is this a trainer state instead of weights?")
     return tensors
 
@@ -108,20 +122,59 @@ def read_model_folder(folder: Path) -> dict[str, Tensor]:
 
 def _shards(folder: Path) -> list[Path]:
     for index_name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        index = folder / index_name
-        if index.exists():
-            names = sorted(set(read_json(index).get("weight_map", {}).values()))
-            if any(Path(name).name != name for name in names):
-                raise UserError(f"{index}: names a shard outside its folder; get the checkpoint from its source")
-            missing = [name for name in names if not (folder / name).is_file()]
-            if missing:
-                raise UserError(f"{folder}: shards of {index_name} are missing: {', '.join(missing)}; download again")
-            return [folder / name for name in names]
-    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
-        found = sorted(folder.glob(pattern))
+        if (folder / index_name).exists():
+            return _indexed_shards(folder / index_name)
+    for pattern in ("*.safetensors", "*.bin"):
+        found = sorted(path for path in folder.glob(pattern) if path.name not in BESIDE_WEIGHTS)
         if found:
             return found
-    raise UserError(f"{folder}: no model*.safetensors or pytorch_model*.bin in it; is this a model folder?")
+    raise UserError(f"{folder}: no *.safetensors or *.bin weights in it; is this a model folder?")
+
+
+def _indexed_shards(index: Path) -> list[Path]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise UserError(f"{index}: has no weight_map from weights to files; download it again")
+    names = sorted(set(weight_map.values()))
+    if any(Path(name).name != name for name in names):
+        raise UserError(f"{index}: names a shard outside its folder; get the checkpoint from its source")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing or not names:
+        raise UserError(f"{index}: its shards are missing: {', '.join(missing) or 'none is named'}; download again")
+    return [index.parent / name for name in names]
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it.
+
+    Raises:
+        UserError: the folder is missing or not writable, or the disk is full.
+    """
+    building = target.with_name(f".{target.name}.incomplete")
+    try:
+        building.write_text(text, encoding="utf-8")
+        building.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            building.unlink()
+        raise UserError(f"{target}: cannot be written ({first_line(error)}); choose another place") from error
+
+
+def check_free_target(target: Path, overwrite: bool) -> None:
+    """Raise `UserError` if something stands at `target`, unless it is an empty folder or may be overwritten.
+
+    Only a checkpoint is ever overwritten, so that a mistyped path cannot cost anyone's other files.
+    """
+    try:
+        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+            return
+        is_checkpoint = any(target.glob("config.json")) or any(target.glob("*/config.json"))
+    except OSError as error:
+        raise UserError(f"{target}: cannot be read ({first_line(error)}); choose another folder") from error
+    if not overwrite:
+        raise UserError(f"{target}: exists already; choose another folder or pass --overwrite")
+    if not is_checkpoint:
+        raise UserError(f"{target}: is no checkpoint folder and was not overwritten; choose another folder")
 
 
 @contextmanager
@@ -129,33 +182,62 @@ def atomic_folder(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its name when the block ends well, and vanishes otherwise.
 
     Raises:
-        UserError: `target` exists and is not empty (unless `overwrite`), or the disk is full.
+        UserError: `target` exists and is not empty (unless `overwrite`), the disk is full, or the place is read-only.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())) and not overwrite:
-        raise UserError(f"{target}: exists already; choose another folder or pass --overwrite")
+    target = Path(os.path.abspath(target))  # noqa: PTH100 (`resolve` would follow a link at the target)
+    check_free_target(target, overwrite)
     building = target.with_name(f".{target.name}.incomplete")
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
         yield building
-        replaced = target.with_name(f".{target.name}.replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
-        if target.exists():
-            target.rename(replaced)
-        building.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _share(building)
+        _swap(building, target)
     except (OSError, SafetensorError, RuntimeError) as error:
         if _is_disk_full(error):
             raise UserError(f"{target}: no space left on the disk; free some and run again") from error
+        if isinstance(error, OSError):
+            raise UserError(f"{target}: cannot be written ({first_line(error)}); choose another place") from error
         raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
+def _share(folder: Path) -> None:
+    """Give every file the permissions of a plain write; safetensors creates private ones."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~umask)
+
+
+def _swap(building: Path, target: Path) -> None:
+    """Rename `building` to `target`; what stood there goes, but only once the new folder is in place."""
+    replaced = target.with_name(f".{target.name}.replaced")
+    if not target.exists():
+        building.rename(target)
+    else:
+        shutil.rmtree(replaced, ignore_errors=True)
+        target.rename(replaced)
+        try:
+            building.rename(target)
+        except OSError:
+            replaced.rename(target)
+            raise
+    # Also clears what a run that was killed between the two renames left behind.
+    if replaced.is_symlink():
+        replaced.unlink()
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
 def _is_disk_full(error: Exception) -> bool:
+    # torch.save says no more of a failed write than where in its writer or C++ stream it was noticed.
+    signs = ("No space left on device", "inline_container", "iostream error")
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or "No space left on device" in str(error)
+    return full or any(sign in str(error) for sign in signs)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type's name when it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

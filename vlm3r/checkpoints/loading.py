@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +16,11 @@ import torch
 from vlm3r.checkpoints.files import read_json, resolve_folder
 from vlm3r.checkpoints.lora import attach_adapter
 from vlm3r.checkpoints.native import read_native
-from vlm3r.checkpoints.parts import Parts
-from vlm3r.checkpoints.published import CUT3R_FILE, is_published, read_published
+from vlm3r.checkpoints.parts import Parts, make_config
+from vlm3r.checkpoints.published import CUT3R_FILE, NON_LORA_FILE, is_published, read_published
 from vlm3r.errors import UserError
-from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
+from vlm3r.model import NEWLINE_POSITIONS, POOL_MODES, VLM3RConfig, VLM3RForConditionalGeneration
+from vlm3r.model.config import GEOMETRY_FEATURES
 from vlm3r.processing.processor import VLM3RProcessor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -27,7 +31,11 @@ PUBLISHED_CUT3R = (REPOSITORY / "CUT3R" / "src" / CUT3R_FILE, "liguang0115/cut3r
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 LARGE = 1_000_000_000
 SIZE_OVERRIDES = ("vision_config", "geometry_image_size", "vocab_size")
-CHOICE_OVERRIDES = ("pool_mode", "newline_position", "geometry_features")
+CHOICE_OVERRIDES = {
+    "pool_mode": POOL_MODES,
+    "newline_position": NEWLINE_POSITIONS,
+    "geometry_features": (*GEOMETRY_FEATURES, "all_tokens"),
+}
 SETTING_OVERRIDES = ("num_frames", "video_fps", "force_sample", "add_time_instruction", "max_length")
 Quantization = Literal["4bit", "8bit"]
 
@@ -66,6 +74,8 @@ def load(
     target = resolve_device(device)
     parts, fresh = read_checkpoint(checkpoint, base, geometry, overrides)
     parts = _with_choices(parts, overrides)
+    if fresh:
+        warnings.warn("the checkpoint has no fusion block: it starts untrained, and answers mean nothing", stacklevel=2)
     if merge_lora:
         parts = parts.merged()
     return build(parts, target, resolve_dtype(dtype, target, parts), quantization, fresh)
@@ -91,12 +101,27 @@ def read_checkpoint(
             "repository or a LLaVA-Video-Qwen2 base model"
         )
     if not (folder / "adapter_config.json").exists():
+        if (folder / NON_LORA_FILE).exists():
+            raise UserError(f"{folder}: a LoRA repository without its adapter_config.json; download it again")
+        if base is not None:
+            raise UserError(f"{folder}: is no LoRA repository (no adapter_config.json in it); leave --base out")
         return read_published(folder, None, _without_none(geometry), sizes)
-    if base is None:
-        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-        if not base:
-            raise UserError(f"{folder}: its adapter names no base model; give one with --base")
-    return read_published(resolve_folder(base, "base model"), folder, _published_geometry(geometry), sizes)
+    base_folder = _base_of(folder) if base is None else resolve_folder(base, "base model")
+    return read_published(base_folder, folder, _geometry_of(folder, raw, geometry), sizes)
+
+
+def _base_of(lora: Path) -> Path:
+    """The base model that a LoRA repository's adapter names: a folder beside the repository, a folder, or a hub id."""
+    name = read_json(lora / "adapter_config.json").get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{lora}: its adapter names no base model; give one with --base")
+    beside = lora.parent / Path(name).name
+    if (beside / "config.json").is_file():
+        return beside
+    try:
+        return resolve_folder(name, "base model")
+    except UserError as error:
+        raise UserError(f"{lora}: its base model {name!r} was not found ({error}); give one with --base") from None
 
 
 def _read_native(folder: Path, base: Any, geometry: Any, sizes: Mapping[str, Any]) -> Parts:
@@ -116,10 +141,18 @@ def _without_none(geometry: str | Path | None) -> str | Path | None:
     return None if geometry is None or str(geometry) == "none" else geometry
 
 
-def _published_geometry(geometry: str | Path | None) -> str | Path | None:
-    """The CUT3R file to read: the one named, else `$VLM3R_CUT3R`, the published place, or the hub."""
+def _geometry_of(lora: Path, raw: Mapping[str, Any], geometry: str | Path | None) -> str | Path | None:
+    """CUT3R for a LoRA repository: the one that is named, the file beside the repository, or the published one."""
     if geometry is not None:
         return _without_none(geometry)
+    if not raw.get("spatial_tower"):
+        return None
+    beside = lora.parent / CUT3R_FILE
+    return beside if beside.is_file() else default_cut3r()
+
+
+def default_cut3r() -> str | Path:
+    """Where the published CUT3R weights are: `$VLM3R_CUT3R`, else where the published code keeps them, else the hub."""
     if os.environ.get("VLM3R_CUT3R"):
         return os.environ["VLM3R_CUT3R"]
     place, hub_id = PUBLISHED_CUT3R
@@ -139,13 +172,14 @@ def _checked_overrides(overrides: Mapping[str, Any]) -> Mapping[str, Any]:
 def _with_choices(parts: Parts, overrides: Mapping[str, Any]) -> Parts:
     choices = {name: value for name, value in overrides.items() if name in CHOICE_OVERRIDES}
     settings = {name: value for name, value in overrides.items() if name in SETTING_OVERRIDES}
-    try:
-        config = VLM3RConfig(**(parts.config.to_dict() | choices)) if choices else parts.config
-    except ValueError as error:
-        raise UserError(str(error).splitlines()[-1].strip()) from error
-    return Parts(
-        config, parts.tensors, parts.adapter, parts.tokenizer, parts.generation, dict(parts.settings) | settings
-    )
+    for name, value in choices.items():
+        known = CHOICE_OVERRIDES[name]
+        for part in str(value).split(",") if name == "geometry_features" else [str(value)]:
+            if part.strip() not in known:
+                near = difflib.get_close_matches(part.strip(), known, n=1, cutoff=0)
+                raise UserError(f"unknown {name} {part!r}: did you mean {near[0]}? (known: {', '.join(known)})")
+    config = make_config(parts.config.to_dict() | choices, "overrides") if choices else parts.config
+    return replace(parts, config=config, settings=parts.settings | settings)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -196,15 +230,21 @@ def build(
     fresh: tuple[str, ...] = (),
 ) -> tuple[VLM3RForConditionalGeneration, VLM3RProcessor]:
     """Instantiate checked parts on a device."""
-    model, info = VLM3RForConditionalGeneration.from_pretrained(
+    tensors = dict(parts.tensors)
+    if device.type == "cpu":
+        # Memory-mapped weights lie unaligned, which costs speed and makes equal weights give unequal last bits.
+        tensors = {name: tensor.to(dtype, copy=True) for name, tensor in tensors.items()}
+    loaded: Any = VLM3RForConditionalGeneration.from_pretrained(
         None,
         config=parts.config,
-        state_dict=dict(parts.tensors),
+        state_dict=tensors,
         dtype=dtype,
         device_map={"": device},
         quantization_config=_quantization_config(quantization, dtype),
         output_loading_info=True,
     )
+    model: VLM3RForConditionalGeneration
+    model, info = loaded
     lost = [n for n in (*info["missing_keys"], *info["unexpected_keys"]) if not n.startswith(fresh or ("\0",))]
     if lost:
         raise UserError(f"weights found no place in the model: {', '.join(sorted(lost)[:8])}")
@@ -221,7 +261,7 @@ def _quantization_config(quantization: Quantization | None, dtype: torch.dtype) 
     if quantization not in ("4bit", "8bit"):
         raise UserError(f"unknown quantization {quantization!r}: expected 4bit or 8bit")
     try:
-        import bitsandbytes  # noqa: F401  # pyright: ignore
+        importlib.import_module("bitsandbytes")
     except ImportError:
         raise UserError("4- and 8-bit loading needs bitsandbytes: pip install 'vlm3r[quant]'") from None
     from transformers import BitsAndBytesConfig

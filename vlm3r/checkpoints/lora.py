@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vlm3r.checkpoints.files import read_json, read_tensors
-from vlm3r.checkpoints.maps import ADAPTER_PREFIX, LANGUAGE, UnknownKeyError, to_native, to_published
+from vlm3r.checkpoints.maps import ADAPTER_PREFIX, LANGUAGE, Table, UnknownKeyError, to_native, to_published
 from vlm3r.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ADAPTER_NAME = "default"
-# Features that change what the two matrices mean; an adapter that uses one must not be read as a plain LoRA.
-UNSUPPORTED = {"use_dora": False, "use_rslora": False, "bias": "none", "rank_pattern": {}, "alpha_pattern": {}}
+LISTED = 5
+PLAIN = {
+    "alpha_pattern": {},
+    "bias": "none",
+    "fan_in_fan_out": False,
+    "layer_replication": None,
+    "lora_bias": False,
+    "modules_to_save": None,
+    "peft_type": "LORA",
+    "rank_pattern": {},
+    "trainable_token_indices": None,
+    "use_dora": False,
+    "use_qalora": False,
+    "use_rslora": False,
+}
+"""Fields of `adapter_config.json` and the value that each has in a plain LoRA."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +58,12 @@ class Adapter:
         return self.alpha / self.rank
 
 
-def read_adapter(folder: Path, native_names: bool = False) -> Adapter:
+def read_adapter(folder: Path, tensors: Mapping[str, Tensor], native_names: bool = False) -> Adapter:
     """The adapter of a folder with `adapter_config.json` and `adapter_model.safetensors` or `.bin`.
 
     Args:
         folder: the LoRA repository.
+        tensors: the base model's weights under native names, which the adapter must fit.
         native_names: whether keys carry this project's module names instead of the published ones.
 
     Raises:
@@ -56,38 +72,87 @@ def read_adapter(folder: Path, native_names: bool = False) -> Adapter:
     """
     path = folder / "adapter_config.json"
     config = read_json(path)
-    for field, plain in UNSUPPORTED.items():
-        if config.get(field, plain) not in (plain, None):
+    for field, plain in PLAIN.items():
+        if config.get(field, plain) not in (plain, None, []):
             raise UserError(f"{path}: {field}={config[field]!r} is not supported; only plain LoRA adapters are")
-    try:
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: r and lora_alpha must be numbers; get the adapter again") from None
+    rank, alpha, dropout = _numbers(config, path)
     weights = folder / "adapter_model.safetensors"
     if not weights.exists():
         weights = folder / "adapter_model.bin"
     table = tuple((name, name) for _, name in LANGUAGE) if native_names else LANGUAGE
     matrices = _pair(read_tensors(weights), weights, table)
     for name, (a, b) in matrices.items():
-        if a.shape[0] != rank or b.shape[1] != rank:
-            raise UserError(f"{weights}: {name} has rank {a.shape[0]}, but {path.name} says {rank}")
-    return Adapter(rank, alpha, float(config.get("lora_dropout", 0.0)), matrices)
+        if a.ndim != 2 or b.ndim != 2 or a.shape[0] != rank or b.shape[1] != rank:
+            shapes = f"A {tuple(a.shape)} and B {tuple(b.shape)}"
+            raise UserError(f"{weights}: {name} has {shapes}, but {path.name} says rank {rank}; download both again")
+    _check_targets(config.get("target_modules"), matrices, [n.removesuffix(".weight") for n in tensors], table, weights)
+    adapter = Adapter(rank, alpha, dropout, matrices)
+    check_adapter(tensors, adapter)
+    return adapter
 
 
-def _pair(tensors: Mapping[str, Tensor], path: Path, table: tuple[tuple[str, str], ...]) -> dict:
+def _numbers(config: Mapping[str, Any], path: Path) -> tuple[int, float, float]:
+    try:
+        rank, alpha, dropout = int(config["r"]), float(config["lora_alpha"]), float(config.get("lora_dropout") or 0.0)
+        if rank < 1 or not math.isfinite(alpha) or not 0 <= dropout < 1:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(
+            f"{path}: needs a rank r of at least 1, a number lora_alpha and lora_dropout below 1; get the adapter again"
+        ) from None
+    return rank, alpha, dropout
+
+
+def _check_targets(targets: Any, found: Mapping[str, Any], modules: list[str], table: Table, path: Path) -> None:
+    """Raise `UserError` unless the adapter has matrices for exactly the modules that `target_modules` selects."""
+    if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
+        # A pattern, or a missing list as PEFT never writes it, says nothing that the base model could be asked for.
+        return
+
+    def selected(module: str) -> bool:
+        try:
+            name = to_published(module, table)
+        except UnknownKeyError:
+            return False
+        return any(name == target or name.endswith(f".{target}") for target in targets)
+
+    wanted = {module for module in modules if selected(module)}
+    missing, unexpected = sorted(wanted - found.keys()), sorted(found.keys() - wanted)
+    if missing or unexpected:
+        kind, names = ("misses", missing) if missing else ("has unannounced", unexpected)
+        listed = ", ".join(names[:LISTED])
+        raise UserError(f"{path}: {kind} {len(names)} of the target modules ({listed}); download the adapter again")
+
+
+def _pair(tensors: Mapping[str, Tensor], path: Path, table: Table) -> dict[str, tuple[Tensor, Tensor]]:
     found: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         module, _, part = key.removeprefix(ADAPTER_PREFIX).rpartition(".lora_")
         try:
             if part not in ("A.weight", "B.weight"):
                 raise UnknownKeyError(key)
-            found.setdefault(to_native(module, table), {})[part[0]] = tensor
+            sides = found.setdefault(to_native(module, table), {})
+            if part[0] in sides:
+                raise UserError(f"{path}: {key} stands there twice, with and without prefix; download it again")
+            sides[part[0]] = tensor
         except UnknownKeyError:
             raise UserError(f"{path}: unknown adapter weight {key}; is this an adapter of another model?") from None
     incomplete = [name for name, pair in found.items() if len(pair) != 2]
     if incomplete or not found:
-        raise UserError(f"{path}: incomplete adapter: {', '.join(incomplete[:5]) or 'no weights'}; download it again")
+        names = ", ".join(incomplete[:LISTED]) or "no weights"
+        raise UserError(f"{path}: incomplete adapter, A or B is missing: {names}; download it again")
     return {name: (pair["A"], pair["B"]) for name, pair in found.items()}
+
+
+def zero_adapter(tensors: Mapping[str, Tensor]) -> Adapter:
+    """An adapter of rank 1 on the projections of every decoder layer that changes none of them."""
+    matrices = {}
+    for name, weight in tensors.items():
+        module = name.removesuffix(".weight")
+        if module != name and module.startswith("language_model.model.layers.") and module.endswith("_proj"):
+            rows, columns = weight.shape
+            matrices[module] = (weight.new_zeros(1, columns), weight.new_zeros(rows, 1))
+    return Adapter(1, 1.0, 0.0, matrices)
 
 
 def write_adapter(adapter: Adapter, folder: Path, base_name: str, native_names: bool = False) -> None:
@@ -149,9 +214,10 @@ def attach_adapter(model: PreTrainedModel, adapter: Adapter) -> None:
     """Put the adapter beside the model's frozen weights, trainable, through PEFT."""
     from peft import LoraConfig
 
+    settings: dict[str, Any] = {"lora_alpha": adapter.alpha}  # declared as whole, but any number is taken
     config = LoraConfig(
+        **settings,
         r=adapter.rank,
-        lora_alpha=adapter.alpha,  # pyright: ignore
         lora_dropout=adapter.dropout,
         target_modules=sorted(adapter.matrices),
         task_type="CAUSAL_LM",
@@ -165,15 +231,23 @@ def attach_adapter(model: PreTrainedModel, adapter: Adapter) -> None:
 
 
 def detach_adapter(model: PreTrainedModel) -> Adapter | None:
-    """The adapter that `attach_adapter` (or PEFT training) put on the model, or None."""
-    matrices, layer = {}, None
-    for name, module in model.named_modules():
-        if ADAPTER_NAME in getattr(module, "lora_A", {}):
-            layer = module
-            matrices[name] = tuple(
-                side[ADAPTER_NAME].weight.detach().cpu() for side in (module.lora_A, module.lora_B)  # pyright: ignore
-            )
-    if layer is None:
+    """The adapter that `attach_adapter` (or PEFT training) put on the model, or None.
+
+    Raises:
+        UserError: its modules differ in rank, scale or dropout, which a plain LoRA cannot say.
+    """
+    matrices: dict[str, tuple[Tensor, Tensor]] = {}
+    kinds: set[tuple[int, float, float]] = set()
+    layer: Any
+    for name, layer in model.named_modules():
+        if ADAPTER_NAME not in getattr(layer, "lora_A", {}):
+            continue
+        a, b = (side[ADAPTER_NAME].weight.detach().cpu() for side in (layer.lora_A, layer.lora_B))
+        matrices[name] = (a, b)
+        dropout = getattr(layer.lora_dropout[ADAPTER_NAME], "p", 0.0)
+        kinds.add((layer.r[ADAPTER_NAME], float(layer.lora_alpha[ADAPTER_NAME]), dropout))
+    if not matrices:
         return None
-    dropout = layer.lora_dropout[ADAPTER_NAME]  # pyright: ignore
-    return Adapter(layer.r[ADAPTER_NAME], layer.lora_alpha[ADAPTER_NAME], getattr(dropout, "p", 0.0), matrices)  # pyright: ignore
+    if len(kinds) > 1:
+        raise UserError("the adapter's modules differ in rank, alpha or dropout and cannot be saved as a plain LoRA")
+    return Adapter(*kinds.pop(), matrices)

@@ -8,11 +8,11 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from vlm3r.checkpoints.files import atomic_folder, read_json, read_model_folder
-from vlm3r.checkpoints.lora import check_adapter, detach_adapter, read_adapter, write_adapter
-from vlm3r.checkpoints.parts import Parts, check_tensors
+from vlm3r.checkpoints.lora import detach_adapter, read_adapter, write_adapter
+from vlm3r.checkpoints.parts import Parts, check_tensors, make_config
 from vlm3r.checkpoints.published import read_generation, read_tokenizer
 from vlm3r.errors import UserError
-from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
+from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.processor import VLM3RProcessor
 
 ADAPTER_FOLDER = "adapter"
@@ -27,16 +27,12 @@ def read_native(folder: Path) -> Parts:
         UserError: a file is missing, broken, or does not fit the others.
     """
     raw = read_json(folder / "config.json")
-    try:
-        config = VLM3RConfig(**{k: v for k, v in raw.items() if k != "model_type"})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{folder / 'config.json'}: {str(error).splitlines()[0]}") from error
+    config = make_config({k: v for k, v in raw.items() if k != "model_type"}, str(folder / "config.json"))
     tensors = read_model_folder(folder)
     check_tensors(config, tensors, str(folder))
     adapter = None
     if (folder / ADAPTER_FOLDER / "adapter_config.json").exists():
-        adapter = read_adapter(folder / ADAPTER_FOLDER, native_names=True)
-        check_adapter(tensors, adapter)
+        adapter = read_adapter(folder / ADAPTER_FOLDER, tensors, native_names=True)
     tokenizer = read_tokenizer(folder)
     saved = read_json(folder / "processor_config.json")
     settings = {name: saved[name] for name in SETTINGS if name in saved}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from cut3r import CUT3R, CUT3RConfig
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
@@ -16,6 +18,17 @@ from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
 
 GEOMETRY_PREFIXES = ("geometry_encoder.", "fusion.")
 LISTED = 8
+# Everything that the configuration classes and the model's constructor say of values that fit no model.
+BAD_SIZES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -47,10 +60,34 @@ class Parts:
         tensors = {k: t for k, t in self.tensors.items() if not k.startswith(GEOMETRY_PREFIXES)}
         return replace(self, config=config, tensors=tensors)
 
+    def geometry_encoder(self) -> CUT3R:
+        """The geometry encoder alone, in its stored type; only where `config.geometry` is `cut3r`."""
+        prefix = GEOMETRY_PREFIXES[0]
+        state = {k.removeprefix(prefix): t for k, t in self.tensors.items() if k.startswith(prefix)}
+        with torch.device("meta"):
+            encoder = CUT3R(CUT3RConfig.from_dict(self.config.geometry_config or {}))
+        encoder.load_state_dict(state, assign=True)
+        return encoder
 
-def check_tensors(
-    config: VLM3RConfig, tensors: Mapping[str, Tensor], source: str, fresh: tuple[str, ...] = ()
-) -> None:
+
+def make_config(fields: Mapping[str, Any], source: str) -> VLM3RConfig:
+    """A configuration with these fields.
+
+    Args:
+        fields: arguments of `VLM3RConfig`.
+        source: what the message calls the place where they stand.
+
+    Raises:
+        UserError: a value is unknown or of the wrong kind.
+    """
+    try:
+        return VLM3RConfig(**fields)
+    except BAD_SIZES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{source}: no usable configuration: {reason}") from error
+
+
+def check_tensors(config: VLM3RConfig, tensors: Mapping[str, Tensor], source: str, fresh: tuple[str, ...] = ()) -> None:
     """Raise unless the weights are exactly those that the configuration asks for.
 
     Args:
@@ -60,10 +97,14 @@ def check_tensors(
         fresh: prefixes of weights that may be missing, because training starts them anew.
 
     Raises:
-        UserError: missing, unexpected or mis-shaped weights, listed.
+        UserError: missing, unexpected, mis-shaped or mistyped weights, listed; or no model has such a configuration.
     """
-    with torch.device("meta"):
-        wanted = {name: tuple(t.shape) for name, t in VLM3RForConditionalGeneration(config).state_dict().items()}
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(t.shape) for name, t in VLM3RForConditionalGeneration(config).state_dict().items()}
+    except BAD_SIZES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{source}: config.json describes no possible model: {reason}") from error
     missing = [name for name in wanted if name not in tensors and not name.startswith(fresh or ("\0",))]
     unexpected = [name for name in tensors if name not in wanted]
     misshaped = [
@@ -71,9 +112,15 @@ def check_tensors(
         for name, t in tensors.items()
         if name in wanted and tuple(t.shape) != wanted[name]
     ]
+    mistyped = [f"{name} {t.dtype}" for name, t in tensors.items() if name in wanted and not t.is_floating_point()]
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''})"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped))
+        for kind, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("mis-shaped", misshaped),
+            ("not of a float type", mistyped),
+        )
         if names
     ]
     if problems:

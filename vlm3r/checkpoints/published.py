@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2Tokenizer
 
 from vlm3r.checkpoints import maps
-from vlm3r.checkpoints.files import atomic_folder, read_json, read_model_folder, read_tensors
-from vlm3r.checkpoints.lora import Adapter, check_adapter, read_adapter, write_adapter
-from vlm3r.checkpoints.parts import GEOMETRY_PREFIXES, Parts, check_tensors
+from vlm3r.checkpoints.files import atomic_folder, first_line, read_json, read_model_folder, read_tensors
+from vlm3r.checkpoints.lora import read_adapter, write_adapter, zero_adapter
+from vlm3r.checkpoints.parts import GEOMETRY_PREFIXES, Parts, check_tensors, make_config
 from vlm3r.errors import UserError
 from vlm3r.model import VLM3RConfig
 from vlm3r.model.config import PUBLISHED_VISION
@@ -27,15 +28,46 @@ SUPPORTED = {
     "fusion_block": ("cross_attention", None),
     "spatial_tower": ("cut3r", None),
     "add_faster_video": (False, None),
+    "mm_use_im_start_end": (False, None),
 }
 """Fields of a published configuration and the values for which this model is the same model."""
 
+COPIED_FIELDS = (
+    "attention_dropout",
+    "bos_token_id",
+    "eos_token_id",
+    "hidden_act",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "max_position_embeddings",
+    "max_window_layers",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "sliding_window",
+    "tie_word_embeddings",
+    "use_sliding_window",
+    "vocab_size",
+)
+"""Qwen2 fields that stand in a published configuration under the same names."""
+
 CUT3R_FILE = "cut3r_512_dpt_4_64.pth"
+NON_LORA_FILE = "non_lora_trainables.bin"
+
+OWN_FIELD = "vlm3r"
+"""Where `write_published` notes in what this model differs from what the published code hard-codes."""
+
+OWN_CONFIG_FIELDS = ("geometry_image_size", "fusion_num_heads", "fusion_dropout", "untrained")
+OWN_SETTINGS = ("num_frames", "video_fps")
+TOKEN_FLAGS = ("lstrip", "normalized", "rstrip", "single_word", "special")
 
 
 def is_published(config: Mapping[str, Any]) -> bool:
     """Whether a `config.json` describes a model of the published layout (by its content, never its folder's name)."""
-    named = "LlavaQwenForCausalLM" in (config.get("architectures") or ())
+    architectures = config.get("architectures")
+    named = isinstance(architectures, list) and "LlavaQwenForCausalLM" in architectures
     return config.get("model_type") == "llava_qwen" or (config.get("model_type") == "llava" and named)
 
 
@@ -54,30 +86,34 @@ def read_published(
     Raises:
         UserError: a file is missing, broken, or does not fit the others.
     """
-    overrides = overrides or {}
-    raw = read_json((lora or base) / "config.json")
+    config_file = (lora or base) / "config.json"
+    raw = read_json(config_file)
     if not is_published(raw):
-        raise UserError(f"{(lora or base) / 'config.json'}: no LLaVA-Qwen configuration; is this the right folder?")
+        raise UserError(f"{config_file}: no LLaVA-Qwen configuration; is this the right folder?")
     tokenizer = read_tokenizer(base)
     encoder = None if geometry is None else _read_cut3r(geometry)
-    config = published_config(raw, len(tokenizer), None if encoder is None else encoder.config, overrides)
+    geometry_config = None if encoder is None else encoder.config
+    config = published_config(raw, len(tokenizer), geometry_config, overrides or {}, str(config_file))
     tensors = _read_base(base, config)
     fresh: tuple[str, ...] = ("fusion.",) if encoder is not None else ()
     adapter = None
     if lora is not None:
-        tensors |= _read_non_lora(lora / "non_lora_trainables.bin", wants_fusion=encoder is not None)
+        tensors |= _read_non_lora(lora / NON_LORA_FILE, wants_fusion=encoder is not None)
         fresh = ()
-        adapter = read_adapter(lora)
-        check_adapter(tensors, adapter)
+        adapter = read_adapter(lora, tensors)
     if encoder is not None:
         tensors |= {f"geometry_encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     check_tensors(config, tensors, str(lora or base), fresh)
     generation = read_generation(base, tokenizer)
-    return Parts(config, tensors, adapter, tokenizer, generation, _settings(raw)), fresh
+    return Parts(config, tensors, adapter, tokenizer, generation, _settings(raw, str(config_file))), fresh
 
 
 def published_config(
-    raw: Mapping[str, Any], tokenizer_size: int, geometry: CUT3RConfig | None, overrides: Mapping[str, Any]
+    raw: Mapping[str, Any],
+    tokenizer_size: int,
+    geometry: CUT3RConfig | None,
+    overrides: Mapping[str, Any],
+    source: str = "config.json",
 ) -> VLM3RConfig:
     """This project's configuration of a published `config.json`.
 
@@ -86,36 +122,51 @@ def published_config(
     """
     for field, known in SUPPORTED.items():
         if field in raw and raw[field] not in known:
-            raise UserError(f"config.json: {field}={raw[field]!r} is not supported (known: {known[0]!r})")
+            raise UserError(f"{source}: {field}={raw[field]!r} is not supported; expected {known[0]!r}")
+    sizes = _own_fields(raw) | dict(overrides)
     names = {name for name in Qwen2Config().to_dict() if not name.startswith("_")} - {"rope_parameters"}
     text = {name: raw[name] for name in names & raw.keys() if name not in ("architectures", "model_type", "dtype")}
-    text |= {"rope_parameters": {"rope_type": "default", "rope_theta": raw.get("rope_theta", 1e6)}, "use_cache": True}
-    text["vocab_size"] = overrides.get("vocab_size", 152064)
-    vision = dict(PUBLISHED_VISION)
-    if "vision_config" in overrides:
-        given = overrides["vision_config"]
-        vision |= given | {"num_hidden_layers": given["num_hidden_layers"] - 1}
-    return VLM3RConfig(
-        text_config=text,
-        vision_config=vision,
-        geometry="none" if geometry is None else "cut3r",
-        geometry_config=None if geometry is None else geometry.to_dict(),
-        geometry_features=raw.get("spatial_tower_select_feature", "patch_tokens"),
-        geometry_image_size=overrides.get("geometry_image_size", 432),
-        pool_mode=raw.get("mm_spatial_pool_mode", "bilinear"),
-        newline_position=raw.get("mm_newline_position", "one_token"),
-        num_output_tokens=tokenizer_size,
-        video_token_id=tokenizer_size,
-        image_token_id=tokenizer_size + 1,
-    )
+    text |= {"rope_parameters": {"rope_type": "default", "rope_theta": raw.get("rope_theta", 1e6)}}
+    # The published loader forces these three, whatever the file says.
+    text |= {"use_cache": True, "tie_word_embeddings": False, "vocab_size": sizes.get("vocab_size", 152064)}
+    fields = {
+        "text_config": text,
+        "vision_config": _vision_config(sizes.get("vision_config"), source),
+        "geometry": "none" if geometry is None else "cut3r",
+        "geometry_config": None if geometry is None else geometry.to_dict(),
+        "geometry_features": raw.get("spatial_tower_select_feature") or "patch_tokens",
+        "pool_mode": raw.get("mm_spatial_pool_mode") or "bilinear",
+        "newline_position": raw.get("mm_newline_position") or "one_token",
+        "num_output_tokens": tokenizer_size,
+        "video_token_id": tokenizer_size,
+        "image_token_id": tokenizer_size + 1,
+    }
+    return make_config(fields | {name: sizes[name] for name in OWN_CONFIG_FIELDS if name in sizes}, source)
 
 
-def _settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _vision_config(given: Any, source: str) -> dict[str, Any]:
+    """SigLIP's published sizes with those that are `given`, whose layer count includes the dropped layer."""
+    if given is None:
+        return PUBLISHED_VISION
+    if not isinstance(given, Mapping) or not isinstance(given.get("num_hidden_layers", 27), int):
+        raise UserError(f"{source}: vision_config must map names to sizes, and num_hidden_layers be a whole number")
+    return PUBLISHED_VISION | dict(given) | {"num_hidden_layers": given.get("num_hidden_layers", 27) - 1}
+
+
+def _own_fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    own = raw.get(OWN_FIELD)
+    return own if isinstance(own, dict) else {}
+
+
+def _settings(raw: Mapping[str, Any], source: str) -> dict[str, Any]:
+    length, own = raw.get("tokenizer_model_max_length") or 32768, _own_fields(raw)
+    if not isinstance(length, int) or length < 1:
+        raise UserError(f"{source}: tokenizer_model_max_length={length!r} is no number of tokens; get the file again")
     return {
         "add_time_instruction": bool(raw.get("add_time_instruction", False)),
         "force_sample": bool(raw.get("force_sample", False)),
-        "max_length": int(raw.get("tokenizer_model_max_length") or 32768),
-    }
+        "max_length": length,
+    } | {name: own[name] for name in OWN_SETTINGS if name in own}
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -128,9 +179,9 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise UserError(f"{folder}: no tokenizer.json or vocab.json in it; download the folder again")
     try:
         tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{folder}: no readable tokenizer ({reason}); download the folder again") from error
+    # The tokenizers library raises bare exceptions for files that it cannot read.
+    except Exception as error:
+        raise UserError(f"{folder}: no readable tokenizer ({first_line(error)}); download the folder again") from error
     if tokenizer.convert_tokens_to_ids("<|im_end|>") is None or tokenizer.pad_token_id is None:
         raise UserError(f"{folder}: its tokenizer lacks <|im_end|> or a padding token; is this a Qwen2 tokenizer?")
     return tokenizer
@@ -138,22 +189,25 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def read_generation(folder: Path, tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
     """Defaults of `generate`: greedy, as published, with the folder's stop tokens, `<|im_end|>`, and penalty."""
-    raw = read_json(folder / "generation_config.json") if (folder / "generation_config.json").exists() else {}
-    stops = raw.get("eos_token_id") or []
-    stops = [stops] if isinstance(stops, int) else list(stops)
+    path = folder / "generation_config.json"
+    raw = read_json(path) if path.exists() else {}
+    stops, penalty = raw.get("eos_token_id") or [], raw.get("repetition_penalty") or 1.0
+    stops = stops if isinstance(stops, list) else [stops]
+    if not all(isinstance(stop, int) for stop in stops) or not isinstance(penalty, int | float) or penalty <= 0:
+        raise UserError(f"{path}: eos_token_id must be ids and repetition_penalty a positive number; get it again")
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     return GenerationConfig(
         do_sample=False,
         eos_token_id=list(dict.fromkeys([*stops, end])),
         pad_token_id=tokenizer.pad_token_id,
-        repetition_penalty=raw.get("repetition_penalty", 1.0),
+        repetition_penalty=penalty,
     )
 
 
 def _read_base(folder: Path, config: VLM3RConfig) -> dict[str, Tensor]:
     tensors = read_model_folder(folder)
     try:
-        kept = maps.drop_tolerated(tensors, config.vision_config.num_hidden_layers)  # pyright: ignore
+        kept = maps.drop_tolerated(tensors, config.siglip.num_hidden_layers)
         return {maps.to_native(key, maps.BASE): tensors[key] for key in kept}
     except maps.UnknownKeyError as error:
         raise UserError(f"{folder}: unknown weight {error.args[0]}; is this a LLaVA-Video-Qwen2 base model?") from None
@@ -180,9 +234,10 @@ def _read_cut3r(geometry: Path | str) -> CUT3R:
 
 
 def write_published(parts: Parts, folder: Path, base_name: str = "base", overwrite: bool = False) -> None:
-    """Write the published layout: `lora/`, `base/` and CUT3R's file, so that the published code can read them.
+    """Write the published layout: `base/`, `lora/` and CUT3R's file, so that the published code can read them.
 
-    The base carries the projector that it is given here; the LoRA repository's own overrides it, as published.
+    The LoRA repository is where that layout keeps the fusion block, so a model with geometry and without an adapter
+    gets an adapter that adds zero. The projector stands in both folders; the repository's overrides the base's.
 
     Raises:
         UserError: the folder exists already, or the disk is full.
@@ -191,28 +246,26 @@ def write_published(parts: Parts, folder: Path, base_name: str = "base", overwri
         base = building / base_name
         base.mkdir()
         config = _write_base(parts, base)
+        if parts.config.geometry == "cut3r" and parts.adapter is None:
+            parts = replace(parts, adapter=zero_adapter(parts.tensors))
         if parts.adapter is not None:
             lora = building / "lora"
             lora.mkdir()
             write_lora_repository(parts, lora, base_name, config)
         if parts.config.geometry == "cut3r":
-            prefix = "geometry_encoder."
-            state = {k.removeprefix(prefix): t for k, t in parts.tensors.items() if k.startswith(prefix)}
-            encoder = CUT3R(CUT3RConfig.from_dict(parts.config.geometry_config or {}))
-            encoder.load_state_dict(state)
-            export_published(encoder, building / CUT3R_FILE)
+            export_published(parts.geometry_encoder(), building / CUT3R_FILE)
 
 
 def write_lora_repository(parts: Parts, folder: Path, base_name: str, config: Mapping[str, Any]) -> None:
     """Write `adapter_*`, `non_lora_trainables.bin` and `config.json` into an existing folder."""
-    assert isinstance(parts.adapter, Adapter)
+    assert parts.adapter is not None
     write_adapter(parts.adapter, folder, base_name)
     non_lora = {
         maps.NON_LORA_PREFIXES[0] + maps.to_published(name, maps.NON_LORA): tensor.contiguous().clone()
         for name, tensor in parts.tensors.items()
         if maps.covered(name, maps.NON_LORA)
     }
-    torch.save(non_lora, folder / "non_lora_trainables.bin")
+    torch.save(non_lora, folder / NON_LORA_FILE)
     (folder / "config.json").write_text(json.dumps(dict(config), indent=1) + "\n", encoding="utf-8")
 
 
@@ -226,27 +279,53 @@ def _write_base(parts: Parts, folder: Path) -> dict[str, Any]:
     config = published_config_dict(parts)
     bare = {k: v for k, v in config.items() if not k.startswith(("spatial_", "mm_spatial_tower", "fusion_"))}
     (folder / "config.json").write_text(json.dumps(bare, indent=1) + "\n", encoding="utf-8")
-    parts.tokenizer.save_pretrained(folder)
+    _write_tokenizer(parts.tokenizer, folder)
     parts.generation.save_pretrained(folder)
     return config
 
 
+def _write_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the tokenizer as the transformers version of the published code reads it, slow class included."""
+    tokenizer.save_pretrained(folder)
+    backend: Any = getattr(tokenizer, "backend_tokenizer")  # noqa: B009 (only fast tokenizers declare it)
+    backend.model.save(str(folder))  # vocab.json and merges.txt
+    path = folder / "tokenizer_config.json"
+    added = tokenizer.added_tokens_decoder.items()
+    config = read_json(path) | {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
+        "added_tokens_decoder": {
+            str(index): {name: getattr(token, name) for name in ("content", *TOKEN_FLAGS)} for index, token in added
+        },
+    }
+    config.pop("extra_special_tokens", None)
+    path.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _own_fields_of(parts: Parts) -> dict[str, Any]:
+    """What a reader of the published layout could not know otherwise; empty for a model of the published size."""
+    plain, config = VLM3RConfig(), parts.config
+    own = {name: getattr(config, name) for name in OWN_CONFIG_FIELDS}
+    own = {name: value for name, value in own.items() if value != getattr(plain, name)}
+    vision = config.siglip.to_dict()
+    if vision != plain.siglip.to_dict():
+        own["vision_config"] = vision | {"num_hidden_layers": vision["num_hidden_layers"] + 1}
+    if config.qwen2.vocab_size != plain.qwen2.vocab_size:
+        own["vocab_size"] = config.qwen2.vocab_size
+    return own | {name: parts.settings[name] for name in OWN_SETTINGS if name in parts.settings}
+
+
 def published_config_dict(parts: Parts) -> dict[str, Any]:
     """The fields of a published `config.json` that the published model code reads."""
-    config, text = parts.config, parts.config.text_config.to_dict()  # pyright: ignore
-    copied = (
-        "attention_dropout hidden_act hidden_size initializer_range intermediate_size max_position_embeddings "
-        "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps tie_word_embeddings vocab_size"
-    ).split()
-    raw: dict[str, Any] = {name: text[name] for name in copied}
+    config, text = parts.config, parts.config.qwen2.to_dict()
+    raw: dict[str, Any] = {name: text[name] for name in COPIED_FIELDS}
     raw |= {
         "architectures": ["LlavaQwenForCausalLM"],
         "model_type": "llava_qwen",
         "rope_theta": text["rope_parameters"]["rope_theta"],
         "rope_scaling": None,
         "use_cache": True,
-        "use_sliding_window": False,
-        "mm_hidden_size": config.vision_config.hidden_size,  # pyright: ignore
+        "mm_hidden_size": config.siglip.hidden_size,
         "mm_vision_tower": "google/siglip-so400m-patch14-384",
         "mm_vision_select_layer": -2,
         "mm_vision_select_feature": "patch",
@@ -265,7 +344,8 @@ def published_config_dict(parts: Parts) -> dict[str, Any]:
         "force_sample": parts.settings.get("force_sample", True),
         "add_faster_video": False,
         "use_pos_skipping": False,
-        "torch_dtype": "bfloat16",
+        "torch_dtype": str(parts.tensors["language_model.lm_head.weight"].dtype).removeprefix("torch."),
+        OWN_FIELD: _own_fields_of(parts),
     }
     if config.geometry == "cut3r":
         width = CUT3RConfig.from_dict(config.geometry_config or {}).dec_embed_dim

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +32,13 @@ def run(
     dtype: str,
     every: int,
     max_frames: int | None,
-    settings: dict,
+    settings: dict[str, Any],
 ) -> None:
     """Reconstruct the video into `out`; `settings` are fields of `ReconstructOptions`."""
     target = resolve_device(device)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UserError(f"unknown dtype {dtype!r}: expected float32, bfloat16 or float16")
+    options = ReconstructOptions(**settings)
     info = probe(video)
     with stage(f"Loading {model or 'the embedded geometry encoder'}"):
         encoder, untrained = _load_encoder(model)
@@ -43,8 +46,7 @@ def run(
     if untrained:
         say(f"note: {UNTRAINED}")
         # What an untrained network yields has neither confidence nor surfaces that a filter could judge.
-        settings |= {"caption": UNTRAINED, "confidence_percentile": 0.0, "max_depth_step": None}
-    options = ReconstructOptions(**settings)
+        options = replace(options, caption=UNTRAINED, confidence_percentile=0.0, max_depth_step=None)
     total = (info.total_frames + every - 1) // every
     total = total if max_frames is None else min(total, max_frames)
     with tqdm(total=total, unit="frame", desc="Reconstructing", disable=None) as bar, torch.inference_mode():
@@ -56,7 +58,8 @@ def run(
             progress=lambda done: _advance(bar, done),
         )
     for note in summary.notes:
-        say(f"note: {note}")
+        if note != options.caption:
+            say(f"note: {note}")
     print(f"{summary.points:,} points and {summary.poses} camera poses from {summary.frames} frames in {out}")
     for name in summary.files:
         print(f"  {out / name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ CHUNK = 1 << 22
 
 
 def run_fingerprint(
-    model: VLM3RForConditionalGeneration, processor: VLM3RProcessor, video: VideoFrames | None = None
+    model: VLM3RForConditionalGeneration,
+    processor: VLM3RProcessor,
+    video: VideoFrames | None = None,
+    images: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """A JSON-serialisable record of everything that decides the answers, apart from the questions."""
     config = model.config
@@ -47,6 +51,7 @@ def run_fingerprint(
         },
         "weights": weight_hashes(model),
         "video": None if video is None else video_record(video),
+        "images": [{"file": path.name, "sha256": file_hash(path)} for path in images],
     }
 
 

@@ -89,7 +89,11 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, SpatialFusion):
             module.reset_parameters()
-        elif not isinstance(module, nn.MultiheadAttention):
+        elif isinstance(module, nn.MultiheadAttention):
+            # Where only fusion is missing from a checkpoint, transformers asks for its leaves and never for the block.
+            nn.init.xavier_uniform_(module.in_proj_weight)
+            nn.init.zeros_(module.in_proj_bias)
+        else:
             super()._init_weights(module)
 
     def get_input_embeddings(self) -> nn.Module:

@@ -1,0 +1,101 @@
+"""`vlm3r ask` on a small clip with the embedded model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+SHORT = ("--device", "cpu", "--max-new-tokens", 3)
+
+
+def test_the_record_says_what_the_answer_depended_on(vlm3r, video, tmp_path):
+    record = tmp_path / "out.json"
+    run = vlm3r("ask", "--video", video, "-q", "Where?", "--frames", 4, "--pool-mode", "max", "--json", record, *SHORT)
+    assert run.status == 0
+    assert run.out.startswith("Q: Where?\nA: ")
+    assert run.out.endswith("\n")
+    assert "untrained" in run.err
+    content = json.loads(record.read_text())
+    (answer,), mark = content["answers"], content["fingerprint"]
+    assert answer["question"] == "Where?"
+    assert answer["text"] in run.out
+    assert 1 <= answer["new_tokens"] <= 3
+    assert answer["prompt"].startswith(
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<image>"
+    )
+    assert answer["prompt"].endswith("Where?<|im_end|>\n<|im_start|>assistant\n")
+    assert mark["video"]["indices"] == [0, 3, 7, 11]
+    assert mark["video"]["timestamps"] == [0.0, 0.75, 1.75, 2.75]
+    assert mark["video"]["decoder"].lower().startswith("pyav")
+    assert mark["video"]["sha256"] == hashlib.sha256(video.read_bytes()).hexdigest()
+    assert (mark["video"]["file"], mark["video"]["total_frames"]) == ("clip.mp4", 12)
+    assert (mark["pool_mode"], mark["newline_position"], mark["dtype"], mark["device"]) == (
+        "max",
+        "grid",
+        "float32",
+        "cpu",
+    )
+    assert (mark["geometry"], mark["untrained"], mark["max_new_tokens"]) == ("cut3r", True, 3)
+    assert mark["processor"]["num_frames"] == 4
+    parts = {"vision_tower", "geometry_encoder", "fusion", "projector", "image_newline", "language_model"}
+    assert mark["weights"].keys() == parts
+    assert all(len(value) == 64 for value in mark["weights"].values())
+    assert len(set(mark["weights"].values())) == len(parts)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
+    # 4 frames of 9x9 patches, pooled to 4x4, a newline after each row
+    assert answer["prompt_tokens"] > 4 * 4 * 5
+
+
+def test_json_on_standard_output_is_nothing_but_json(vlm3r, video):
+    run = vlm3r("ask", "--video", video, "-q", "Where?", "--frames", 2, "--json", "-", *SHORT)
+    assert run.status == 0
+    assert len(json.loads(run.out)["answers"]) == 1
+
+
+def test_several_questions_are_answered_in_order_as_if_asked_alone(vlm3r, video):
+    questions = ["What is near the sofa?", "How many chairs?", "Where?"]
+    flags = [part for question in questions for part in ("-q", question)]
+    together = json.loads(vlm3r("ask", "--video", video, "--frames", 2, "--json", "-", *flags, *SHORT).out)["answers"]
+    assert [answer["question"] for answer in together] == questions
+    alone = json.loads(vlm3r("ask", "--video", video, "--frames", 2, "--json", "-", *flags[2:4], *SHORT).out)["answers"]
+    assert alone == together[1:2]
+
+
+def test_images_may_be_a_folder_or_files(vlm3r, pictures):
+    folder = json.loads(vlm3r("ask", "--images", pictures, "-q", "Where?", "--json", "-", *SHORT).out)
+    flags = [part for name in ("1", "2", "3") for part in ("--images", pictures / f"{name}.png")]
+    files = json.loads(vlm3r("ask", *flags, "-q", "Where?", "--json", "-", *SHORT).out)
+    assert folder == files
+    (answer,) = folder["answers"]
+    assert answer["prompt"].count("<image>\n") == 3
+    assert answer["prompt_tokens"] > 3 * 9 * 10
+    assert [image["file"] for image in folder["fingerprint"]["images"]] == ["1.png", "2.png", "3.png"]
+    assert folder["fingerprint"]["video"] is None
+
+
+def test_text_alone_may_be_asked(vlm3r):
+    record = json.loads(vlm3r("ask", "--text-only", "-q", "Hello?", "--json", "-", *SHORT).out)
+    assert "<image>" not in record["answers"][0]["prompt"]
+    assert record["fingerprint"]["video"] is None
+
+
+def test_geometry_can_be_left_out(vlm3r, video):
+    flags = ("ask", "--video", video, "--frames", 2, "-q", "Where?", "--json", "-", *SHORT)
+    plain, whole = (json.loads(vlm3r(*flags, *more).out)["fingerprint"] for more in (("--geometry", "none"), ()))
+    assert plain["geometry"] == "none"
+    assert plain["weights"] == {k: v for k, v in whole["weights"].items() if k not in ("geometry_encoder", "fusion")}
+
+
+def test_a_folder_of_frames_is_a_video(vlm3r, pictures):
+    record = json.loads(vlm3r("ask", "--video", pictures, "--frames", 2, "-q", "Where?", "--json", "-", *SHORT).out)
+    assert record["fingerprint"]["video"]["indices"] == [0, 2]
+    assert record["answers"][0]["prompt"].count("<image>") == 1
+
+
+@pytest.mark.parametrize("where", ["absent/out.json", "."])
+def test_an_impossible_place_for_the_record_is_an_error(vlm3r, tmp_path, where):
+    run = vlm3r("ask", "--text-only", "-q", "Hello?", "--json", tmp_path / where, *SHORT)
+    assert (run.status, len(run.errors)) == (2, 1)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,52 @@
+"""What the README shows runs, and what it points to exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if line.startswith("vlm3r ")]
+SCRIPTS = sorted(set(re.findall(r"(?:bash|python) (scripts/\S+)", README)))
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A folder that looks like the clone but keeps what commands write out of it."""
+    (tmp_path / "playground").symlink_to(ROOT / "playground")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, workplace):
+    words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
+    done = subprocess.run(
+        [sys.executable, "-m", "vlm3r.cli", *words[1:]], cwd=workplace, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_example(workplace):
+    example = next(text for kind, text in BLOCKS if kind == "python" and "vlm3r.load" in text)
+    done = subprocess.run([sys.executable, "-c", example], cwd=workplace, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script_is_there(script):
+    assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))])
+def test_local_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in t]
+    missing = [t for t in targets if t and not (ROOT / page).parent.joinpath(t).exists()]
+    assert not missing
