@@ -56,6 +56,10 @@ def ask(
         Literal["4bit", "8bit"] | None,
         typer.Option(help="Load the language model in 4 or 8 bits (needs bitsandbytes)."),
     ] = None,
+    attention: Annotated[
+        Literal["sdpa", "eager", "flex_attention", "flash_attention_2"],
+        typer.Option(help="Attention kernel; flash_attention_2 needs flash-attn."),
+    ] = "sdpa",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 1024,
     json_file: Annotated[
         Path | None,
@@ -85,6 +89,7 @@ def ask(
             device=device,
             dtype=dtype,
             quantization=quantization,
+            attention=attention,
             max_new_tokens=max_new_tokens,
             json_file=json_file,
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -38,6 +39,7 @@ CHOICE_OVERRIDES = {
 }
 SETTING_OVERRIDES = ("num_frames", "video_fps", "force_sample", "add_time_instruction", "max_length")
 Quantization = Literal["4bit", "8bit"]
+Attention = Literal["sdpa", "eager", "flex_attention", "flash_attention_2"]
 
 
 def load(
@@ -49,6 +51,7 @@ def load(
     dtype: str = "auto",
     merge_lora: bool = True,
     quantization: Quantization | None = None,
+    attention: Attention = "sdpa",
     config_overrides: Mapping[str, Any] | None = None,
 ) -> tuple[VLM3RForConditionalGeneration, VLM3RProcessor]:
     """A model in evaluation mode and its processor.
@@ -64,6 +67,7 @@ def load(
             CPU up to a billion parameters and bfloat16 beyond.
         merge_lora: whether to add the adapter to the weights; else it is attached through PEFT, trainable.
         quantization: `4bit` or `8bit` for the language model's linear layers, through bitsandbytes.
+        attention: kernel of SigLIP's and Qwen2's attention; `flash_attention_2` needs flash-attn and half precision.
         config_overrides: choices (`pool_mode`, `newline_position`, `geometry_features`), processor settings
             (`num_frames`, `force_sample`, ...) and, for published layouts, sizes that their configurations only imply.
 
@@ -78,7 +82,7 @@ def load(
         warnings.warn("the checkpoint has no fusion block: it starts untrained, and answers mean nothing", stacklevel=2)
     if merge_lora:
         parts = parts.merged()
-    return build(parts, target, resolve_dtype(dtype, target, parts), quantization, fresh)
+    return build(parts, target, resolve_dtype(dtype, target, parts), quantization, attention, fresh)
 
 
 def read_checkpoint(
@@ -227,9 +231,11 @@ def build(
     device: torch.device,
     dtype: torch.dtype,
     quantization: Quantization | None = None,
+    attention: Attention = "sdpa",
     fresh: tuple[str, ...] = (),
 ) -> tuple[VLM3RForConditionalGeneration, VLM3RProcessor]:
     """Instantiate checked parts on a device."""
+    _check_attention(attention, device, dtype)
     tensors = dict(parts.tensors)
     if device.type == "cpu":
         # Memory-mapped weights lie unaligned, which costs speed and makes equal weights give unequal last bits.
@@ -240,6 +246,7 @@ def build(
         state_dict=tensors,
         dtype=dtype,
         device_map={"": device},
+        attn_implementation=attention,
         quantization_config=_quantization_config(quantization, dtype),
         output_loading_info=True,
     )
@@ -255,6 +262,17 @@ def build(
     return model.eval(), processor
 
 
+def _check_attention(attention: str, device: torch.device, dtype: torch.dtype) -> None:
+    if attention not in get_args(Attention):
+        raise UserError(f"unknown attention {attention!r}: expected one of {', '.join(get_args(Attention))}")
+    if attention != "flash_attention_2":
+        return
+    if importlib.util.find_spec("flash_attn") is None:
+        raise UserError("flash_attention_2 needs flash-attn: pip install -e '.[flash]' in the clone, or use sdpa")
+    if device.type != "cuda" or dtype == torch.float32:
+        raise UserError("flash_attention_2 runs on an NVIDIA GPU in bfloat16 or float16; use sdpa")
+
+
 def _quantization_config(quantization: Quantization | None, dtype: torch.dtype) -> Any:
     if quantization is None:
         return None
@@ -263,7 +281,7 @@ def _quantization_config(quantization: Quantization | None, dtype: torch.dtype) 
     try:
         importlib.import_module("bitsandbytes")
     except ImportError:
-        raise UserError("4- and 8-bit loading needs bitsandbytes: pip install 'vlm3r[quant]'") from None
+        raise UserError("4- and 8-bit loading needs bitsandbytes: pip install -e '.[quant]' in the clone") from None
     from transformers import BitsAndBytesConfig
 
     kept = ["vision_tower", "geometry_encoder", "fusion", "projector", "lm_head"]

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image, ImageOps
+from torch import nn
+from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from vlm3r.checkpoints.files import first_line, write_text
-from vlm3r.checkpoints.loading import Quantization, load
+from vlm3r.checkpoints.loading import Attention, Quantization, load
 from vlm3r.commands.console import say, stage
 from vlm3r.errors import UserError
 from vlm3r.inference.ask import Answer, ask, encode_clip
 from vlm3r.inference.fingerprint import run_fingerprint
+from vlm3r.model import VLM3RForConditionalGeneration
+from vlm3r.model.vision import VISION_CHUNK
 from vlm3r.processing.image_frames import list_images
 
-DESCRIBE = "Please describe this video in detail."
+DESCRIBE = "Please describe this {} in detail."
 CONVERSATION = "qwen_1_5"
 UNTRAINED = (
     "These weights are untrained (filled deterministically): the answer shows that everything runs, nothing more."
@@ -59,6 +65,8 @@ class AskOptions:
     """Working precision."""
     quantization: Quantization | None
     """`4bit`, `8bit` or None."""
+    attention: Attention
+    """Kernel of SigLIP's and Qwen2's attention."""
     max_new_tokens: int
     """Longest answer in tokens."""
     json_file: Path | None
@@ -84,6 +92,7 @@ def run(options: AskOptions) -> None:
             device=options.device,
             dtype=options.dtype,
             quantization=options.quantization,
+            attention=options.attention,
             config_overrides=_overrides(options),
         )
     video = None
@@ -93,7 +102,8 @@ def run(options: AskOptions) -> None:
         for note in video.notes:
             say(f"note: {note}")
     count = len(pictures) or (0 if video is None else len(video))
-    with stage(f"Encoding {count} {'images' if pictures else 'frames'} on {model.device}"):
+    what = "images" if pictures else "frames"
+    with stage(f"Encoding {count} {what} on {model.device}"), encoding_progress(model, count):
         clip = encode_clip(model, processor, video, pictures or None)
     if model.config.untrained:
         say(f"note: {UNTRAINED}")
@@ -102,6 +112,24 @@ def run(options: AskOptions) -> None:
         fingerprint = run_fingerprint(model, processor, video, _expand(options.images))
         fingerprint["max_new_tokens"] = options.max_new_tokens
         _write_record({"answers": [asdict(a) for a in answers], "fingerprint": fingerprint}, options.json_file)
+
+
+@contextmanager
+def encoding_progress(model: VLM3RForConditionalGeneration, frames: int) -> Iterator[None]:
+    """A bar over SigLIP's layers and CUT3R's frames, on a terminal, once it has taken two seconds."""
+    layers = list(model.vision_tower.encoder.layers)
+    watched: list[nn.Module] = [*layers]
+    passes = len(layers) * -(-frames // VISION_CHUNK)
+    if model.config.geometry == "cut3r":
+        watched.append(model.geometry_encoder.dec_norm)
+        passes += frames
+    with tqdm(total=passes, delay=2, leave=False, disable=None, unit="step") as bar:
+        hooks = [module.register_forward_hook(lambda *_: bar.update() and None) for module in watched]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 def _answer_all(
@@ -114,7 +142,7 @@ def _answer_all(
         if plain:
             print(text, end="", flush=True)
 
-    for question in options.questions or (DESCRIBE,):
+    for question in options.questions or (DESCRIBE.format("image" if pictures else "video"),):
         show(f"{separator}Q: {question}\nA: ")
         separator = "\n"
         answers += ask(

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from transformers import SiglipVisionConfig
 from transformers.models.siglip.modeling_siglip import SiglipEncoder, SiglipPreTrainedModel, SiglipVisionEmbeddings
 
+VISION_CHUNK = 32
+"""Frames encoded together unless told otherwise."""
+
 
 class VisionTower(SiglipPreTrainedModel):
     """SigLIP patch tokens before the final norm.
@@ -24,7 +27,7 @@ class VisionTower(SiglipPreTrainedModel):
         self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 
-    def forward(self, frames: Tensor, chunk: int = 32) -> Tensor:
+    def forward(self, frames: Tensor, chunk: int = VISION_CHUNK) -> Tensor:
         """Patch tokens of every frame.
 
         Args:
