@@ -71,6 +71,8 @@ def ask(
 
     if sum((video is not None, bool(images), text_only)) > 1:
         raise UserError("give one of --video, --images and --text-only")
+    if text_only and not question:
+        raise UserError("--text-only needs a --question")
     if video is None and not images and not text_only:
         video, question = DEMO_VIDEO, question or [DEMO_QUESTION]
     command.run(

@@ -88,8 +88,8 @@ def compute(inputs: dict) -> dict[str, Tensor]:
     side = (config.geometry_image_size,) * 2
     out = {"pixel_values": pixels, "vision_tokens": tower(pixels)}
     out["spatial_pixel_values"] = F.interpolate(pixels, size=side, mode="bilinear", align_corners=False)
-    query, key, value = fusion.project(out["vision_tokens"], tokens)
-    out["fusion_attention"] = fusion.attention(query, key, value, need_weights=True)[1]
+    query, key, _ = fusion.project(out["vision_tokens"], tokens)
+    out["fusion_attention"] = fusion.attention.weights(query, key)
     out["fused"] = fusion(out["vision_tokens"][None], tokens[None])[0]
     out["fused_patch_tokens_only"] = fusion(out["vision_tokens"][None], tokens[None, :, 1:])[0]
     out["projected"] = projector(out["fused"])

@@ -110,9 +110,8 @@ def test_fusion_alone_from_recorded_tokens(merged):
 def test_fusion_attention_weights(merged):
     model, _ = merged
     geometry = torch.cat([TENSORS["camera_tokens"], TENSORS["patch_tokens"]], dim=1)
-    query, key, value = model.fusion.project(TENSORS["vision_tokens"], geometry)
-    _, weights = model.fusion.attention(query, key, value, need_weights=True)
-    assert_close(weights, "fusion_attention", LIMITS["fusion_attention"])
+    query, key, _ = model.fusion.project(TENSORS["vision_tokens"], geometry)
+    assert_close(model.fusion.attention.weights(query, key), "fusion_attention", LIMITS["fusion_attention"])
 
 
 def test_projector_alone_from_recorded_tokens(merged):

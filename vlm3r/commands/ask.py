@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps
 from torch import nn
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
-from vlm3r.checkpoints.files import first_line, write_text
+from vlm3r.checkpoints.files import write_text
 from vlm3r.checkpoints.loading import Attention, Quantization, load
 from vlm3r.commands.console import say, stage
 from vlm3r.errors import UserError
@@ -24,7 +23,7 @@ from vlm3r.inference.ask import Answer, ask, encode_clip
 from vlm3r.inference.fingerprint import run_fingerprint
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.model.vision import VISION_CHUNK
-from vlm3r.processing.image_frames import list_images
+from vlm3r.processing.image_frames import list_images, open_rgb
 
 DESCRIBE = "Please describe this {} in detail."
 CONVERSATION = "qwen_1_5"
@@ -77,13 +76,15 @@ def run(options: AskOptions) -> None:
     """Answer on standard output, streaming; progress on standard error."""
     if options.conv_template != CONVERSATION:
         raise UserError(f"unknown conversation template {options.conv_template!r}: only {CONVERSATION} is known")
+    if any(not question.strip() for question in options.questions):
+        raise UserError("a question is empty; say what to ask with --question")
     if options.max_new_tokens < 1:
         raise UserError("--max-new-tokens must be at least 1")
     if options.json_file is not None and str(options.json_file) != "-" and not options.json_file.parent.is_dir():
         raise UserError(f"{options.json_file}: there is no folder {options.json_file.parent}; make it first")
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    pictures = [_open_image(path) for path in _expand(options.images)]
+    pictures = [open_rgb(path) for path in _expand(options.images)]
     with stage(f"Loading {options.model or 'the embedded model'}"):
         model, processor = load(
             options.model,
@@ -170,17 +171,6 @@ def _overrides(options: AskOptions) -> dict[str, Any]:
 
 def _expand(paths: tuple[Path, ...]) -> list[Path]:
     return [image for path in paths for image in (list_images(path) if path.is_dir() else [path])]
-
-
-def _open_image(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such image; check the path") from None
-    # Pillow raises SyntaxError for broken PNG and TIFF headers.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image ({first_line(error)}); give another file") from error
 
 
 def _write_record(record: dict[str, Any], target: Path) -> None:

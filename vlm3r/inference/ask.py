@@ -50,7 +50,13 @@ def encode_clip(
     video: VideoFrames | None = None,
     images: Sequence[Any] | None = None,
 ) -> dict[str, Tensor]:
-    """The clip's tokens `(token, dim)` as an argument for `generate`; empty for text-only questions."""
+    """The clip's tokens `(token, dim)` as an argument for `generate`; empty for text-only questions.
+
+    Raises:
+        ValueError: the model is in training mode, whose dropout would make the tokens random.
+    """
+    if model.training:
+        raise ValueError("the model is in training mode: call model.eval() before asking")
     inputs = processor("", video=video, images=images)
     if video is not None:
         stages = model.encode_video(inputs["pixel_values"])
@@ -88,10 +94,9 @@ def ask(
         generation: further arguments of `generate`.
 
     Raises:
-        ValueError: `on_text` with a larger batch.
+        ValueError: arguments do not fit together, or the model is in training mode.
     """
-    if on_text is not None and batch_size != 1:
-        raise ValueError("text can be streamed for one question at a time only: use batch_size=1")
+    _check_arguments(questions, clip, video, images, batch_size, on_text, generation)
     clip = encode_clip(model, processor, video, images) if clip is None else clip
     answers = []
     for start in range(0, len(questions), batch_size):
@@ -107,16 +112,40 @@ def ask(
         output: Tensor = model.generate(
             **inputs, **repeated, max_new_tokens=max_new_tokens, streamer=streamer, **generation
         )
-        answers += _answers(processor, group, inputs["input_ids"], inputs["attention_mask"], output)
+        stops = _stop_ids(model, generation)
+        answers += _answers(processor, group, inputs["input_ids"], inputs["attention_mask"], output, stops)
     return answers
 
 
+def _check_arguments(
+    questions: Any, clip: Any, video: Any, images: Any, batch_size: int, on_text: Any, generation: dict[str, Any]
+) -> None:
+    if isinstance(questions, str):
+        raise ValueError("questions must be a list of questions, not one string")
+    if batch_size < 1 or (on_text is not None and batch_size != 1):
+        raise ValueError("batch_size must be at least 1, and 1 where text is streamed")
+    if clip and video is None and images is None:
+        raise ValueError("give the video or images beside the clip: the prompt needs their frame count and times")
+    if generation.get("num_return_sequences", 1) != 1:
+        raise ValueError("ask gives one answer a question; call generate for num_return_sequences")
+
+
 def _answers(
-    processor: VLM3RProcessor, questions: list[str], prompts: Tensor, mask: Tensor, output: Tensor
+    processor: VLM3RProcessor, questions: list[str], prompts: Tensor, mask: Tensor, output: Tensor, stops: set[int]
 ) -> list[Answer]:
     texts = processor.answers(output, prompts.shape[1])
-    new = (output[:, prompts.shape[1] :] != processor.tokenizer.pad_token_id).sum(dim=1).tolist()
+    new = [_length(ids, stops) for ids in output[:, prompts.shape[1] :].tolist()]
     return [
         Answer(question, text, processor.prompt_text(ids[kept.bool()]), int(kept.sum()), count)
         for question, text, ids, kept, count in zip(questions, texts, prompts, mask, new, strict=True)
     ]
+
+
+def _stop_ids(model: VLM3RForConditionalGeneration, generation: dict[str, Any]) -> set[int]:
+    stops = generation.get("eos_token_id", model.generation_config.eos_token_id)
+    return set(stops) if isinstance(stops, list) else {stops}
+
+
+def _length(ids: list[int], stops: set[int]) -> int:
+    """Tokens up to and including the first stop token; what follows is padding."""
+    return next((i for i, token in enumerate(ids, start=1) if token in stops), len(ids))

@@ -36,6 +36,8 @@ def run_fingerprint(
         },
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": config.qwen2._attn_implementation,
+        "generation": model.generation_config.to_diff_dict(),
         "quantized": bool(getattr(model, "is_quantized", False)),
         "geometry": config.geometry,
         "geometry_features": config.geometry_features,

@@ -3,10 +3,49 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 NORM_EPS = 1e-5
 INIT_STD = 0.02
+
+
+class ProjectedAttention(nn.Module):
+    """Multi-head attention with joined input projections, under the weight names of `torch.nn.MultiheadAttention`.
+
+    Written out, because torch's own reads its output projection without calling it, so that an adapter on it (or its
+    offloading) would go unnoticed.
+    """
+
+    def __init__(self, dim: int, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier-uniform input projections with zero biases, as torch initialises its own."""
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.in_proj_bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """`query` `(batch, token, dim)` attending to `key` and `value` `(batch, key, dim)`: `(batch, token, dim)`."""
+        query, key, value = (self._heads(i, tokens) for i, tokens in enumerate((query, key, value)))
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.out_proj(rearrange(attended, "b h t d -> b t (h d)"))
+
+    def weights(self, query: Tensor, key: Tensor) -> Tensor:
+        """Attention weights `(batch, token, key)`, mean over heads; for looking at, not for computing."""
+        query, key = self._heads(0, query), self._heads(1, key)
+        return (query @ key.mT * query.shape[-1] ** -0.5).softmax(dim=-1).mean(dim=1)
+
+    def _heads(self, part: int, tokens: Tensor) -> Tensor:
+        """Query (0), key (1) or value (2) projection `(batch, head, token, head dim)`."""
+        weight, bias = self.in_proj_weight.chunk(3)[part], self.in_proj_bias.chunk(3)[part]
+        return rearrange(F.linear(tokens, weight, bias), "b t (h d) -> b h t d", h=self.num_heads)
 
 
 class SpatialFusion(nn.Module):
@@ -24,7 +63,7 @@ class SpatialFusion(nn.Module):
         self.query_proj = nn.Linear(visual_dim, visual_dim)
         self.key_proj = nn.Linear(geometry_dim, visual_dim)
         self.value_proj = nn.Linear(geometry_dim, visual_dim)
-        self.attention = nn.MultiheadAttention(visual_dim, num_heads, batch_first=True)
+        self.attention = ProjectedAttention(visual_dim, num_heads)
         self.out_proj = nn.Linear(visual_dim, visual_dim)
         self.out_norm = nn.LayerNorm(visual_dim, eps=NORM_EPS)
         self.dropout = nn.Dropout(dropout)
@@ -48,7 +87,7 @@ class SpatialFusion(nn.Module):
                 f"{tuple(geometry.shape[:-2])}: every frame needs its own"
             )
         query, key, value = self.project(visual.flatten(0, -3), geometry.flatten(0, -3))
-        attended, _ = self.attention(query, key, value, need_weights=False)  # (frame, token, visual dim)
+        attended = self.attention(query, key, value)  # (frame, token, visual dim)
         attended = self.out_norm(self.out_proj(attended)).view_as(visual)
         return self.dropout(visual + attended)
 
@@ -67,9 +106,8 @@ class SpatialFusion(nn.Module):
             elif isinstance(module, nn.LayerNorm):
                 nn.init.ones_(module.weight)
                 nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.MultiheadAttention):
-                nn.init.xavier_uniform_(module.in_proj_weight)
-                nn.init.zeros_(module.in_proj_bias)
+            elif isinstance(module, ProjectedAttention):
+                module.reset_parameters()
 
 
 class Projector(nn.Module):
@@ -82,4 +120,4 @@ class Projector(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(..., token, visual dim)` to `(..., token, text dim)`."""
-        return self.linear_2(nn.functional.gelu(self.linear_1(tokens)))
+        return self.linear_2(F.gelu(self.linear_1(tokens)))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from cut3r import CUT3R, CUT3RConfig
+from cut3r.initialise import initialise as initialise_cut3r
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel, Qwen2ForCausalLM
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel, Qwen2ForCausalLM
 from transformers.generation.logits_process import (
+    LogitsProcessor,
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
     SuppressTokensLogitsProcessor,
@@ -17,10 +21,22 @@ from transformers.generation.logits_process import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from vlm3r.model.config import VLM3RConfig
-from vlm3r.model.fusion import Projector, SpatialFusion
+from vlm3r.model.fusion import ProjectedAttention, Projector, SpatialFusion
 from vlm3r.model.geometry import encode_geometry, select_geometry
 from vlm3r.model.resampler import place_newlines, pool_frames
 from vlm3r.model.vision import VisionTower
+
+VISUAL_INPUTS = (
+    "pixel_values",
+    "frame_counts",
+    "image_pixel_values",
+    "image_counts",
+    "camera_tokens",
+    "patch_tokens",
+    "video_embeddings",
+    "image_embeddings",
+)
+"""Arguments of `embed` beside the token ids, which `forward` and `generate` pass on."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +103,12 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, SpatialFusion):
+        if isinstance(module, CUT3R):
+            initialise_cut3r(module)
+        elif isinstance(module, SpatialFusion | ProjectedAttention):
+            # The attention also alone: where only fusion is missing from a checkpoint, transformers asks for its
+            # leaves and never for the block.
             module.reset_parameters()
-        elif isinstance(module, nn.MultiheadAttention):
-            # Where only fusion is missing from a checkpoint, transformers asks for its leaves and never for the block.
-            nn.init.xavier_uniform_(module.in_proj_weight)
-            nn.init.zeros_(module.in_proj_bias)
         else:
             super()._init_weights(module)
 
@@ -162,6 +178,10 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         pooled = projected if still else pool_frames(projected, layout.pool_mode)
         position = "grid" if still else layout.newline_position
         lengths = [frames.shape[1]] * frames.shape[0] if counts is None else counts.tolist()
+        if len(lengths) != frames.shape[0] or max(lengths) > frames.shape[1]:
+            raise ValueError(
+                f"frame counts {lengths} do not fit pixel values of (clip, frame) = {tuple(frames.shape[:2])}"
+            )
         sequences = tuple(
             place_newlines(clip[:length], self.image_newline, position)
             for clip, length in zip(pooled, lengths, strict=True)
@@ -192,13 +212,14 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         # Placeholder ids need not be rows of the embedding table, so look up an ordinary id in their place.
         is_placeholder = (input_ids == videos) | (input_ids == images)
         embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
-        if pixel_values is not None and video_embeddings is None:
-            stages = self.encode_video(pixel_values, frame_counts, camera_tokens, patch_tokens)
-            video_embeddings = torch.cat(stages.sequences)
-        embeddings = scatter_tokens(embeddings, input_ids == videos, video_embeddings, "video")
-        if image_pixel_values is not None and image_embeddings is None:
-            image_embeddings = torch.cat(self.encode_images(image_pixel_values, image_counts).sequences)
-        return scatter_tokens(embeddings, input_ids == images, image_embeddings, "image")
+        video_clips = None if video_embeddings is None else (video_embeddings,)
+        if pixel_values is not None and video_clips is None:
+            video_clips = self.encode_video(pixel_values, frame_counts, camera_tokens, patch_tokens).sequences
+        image_clips = None if image_embeddings is None else (image_embeddings,)
+        if image_pixel_values is not None and image_clips is None:
+            image_clips = self.encode_images(image_pixel_values, image_counts).sequences
+        embeddings = scatter_clips(embeddings, input_ids == videos, video_clips, "video")
+        return scatter_clips(embeddings, input_ids == images, image_clips, "image")
 
     def forward(
         self,
@@ -227,8 +248,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if inputs_embeds is None:
             if input_ids is None:
                 raise ValueError("forward needs input_ids or inputs_embeds")
-            inputs_embeds = self.embed(
-                input_ids,
+            visual = (
                 pixel_values,
                 frame_counts,
                 image_pixel_values,
@@ -238,6 +258,11 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 video_embeddings,
                 image_embeddings,
             )
+            if input_ids.shape[1] == 1 and all(value is None for value in visual):
+                # One step of decoding: no placeholders to count, so nothing to wait for the device for.
+                inputs_embeds = self.get_input_embeddings()(input_ids)
+            else:
+                inputs_embeds = self.embed(input_ids, *visual)
         return self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -250,57 +275,65 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     @torch.no_grad()
     def generate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, inputs: Tensor | None = None, **kwargs: Any
+        self, inputs: Tensor | None = None, generation_config: GenerationConfig | None = None, **kwargs: Any
     ) -> Any:
         """Token ids `(batch, prompt + new)`; arguments as `GenerationMixin.generate` and `embed`.
 
         Clips are encoded once, before the first step. As in the published code, a repetition penalty sees generated
-        tokens only, and ids that the tokenizer does not have are never yielded.
+        tokens only, and ids that the tokenizer does not have are never yielded. An `assistant_model` must be a text
+        model: it is given token ids, not clips.
         """
         input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
         if input_ids is not None and kwargs.get("inputs_embeds") is None:
             visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
             kwargs["inputs_embeds"] = self.embed(input_ids, **visual)
         processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
-        hidden = range(self.config.num_output_tokens, self.config.qwen2.vocab_size)
-        if len(hidden) > 0:
-            processors.append(SuppressTokensLogitsProcessor(list(hidden), device=str(self.device)))
-        defaults = kwargs.get("generation_config") or self.generation_config
-        penalty = kwargs.pop("repetition_penalty", None) or getattr(defaults, "repetition_penalty", None)
-        if penalty and penalty != 1.0:
-            prompt = input_ids.shape[1] if input_ids is not None else 0
-            processors.append(RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt))
+        processors += self._unknown_ids_processor()
+        prompt = 0 if input_ids is None else input_ids.shape[1]
+        processors += self._penalty_processor(kwargs.pop("repetition_penalty", None), generation_config, prompt)
         if input_ids is not None:
             kwargs["input_ids"] = input_ids
         return super().generate(  # pyright: ignore[reportAttributeAccessIssue]
-            repetition_penalty=1.0, logits_processor=processors, **kwargs
+            generation_config=generation_config, repetition_penalty=1.0, logits_processor=processors, **kwargs
         )
 
+    def _unknown_ids_processor(self) -> list[LogitsProcessor]:
+        """What keeps `generate` from ids that are rows of the output layer but not of the tokenizer."""
+        hidden = list(range(self.config.num_output_tokens, self.config.qwen2.vocab_size))
+        return [SuppressTokensLogitsProcessor(hidden, device=str(self.device))] if hidden else []
 
-VISUAL_INPUTS = (
-    "pixel_values",
-    "frame_counts",
-    "image_pixel_values",
-    "image_counts",
-    "camera_tokens",
-    "patch_tokens",
-    "video_embeddings",
-    "image_embeddings",
-)
+    def _penalty_processor(
+        self, penalty: float | None, generation_config: GenerationConfig | None, prompt: int
+    ) -> list[LogitsProcessor]:
+        """The repetition penalty on generated tokens: the argument's, else the given, else the model's settings'."""
+        for settings in (generation_config, self.generation_config):
+            if penalty is None and settings is not None:
+                penalty = settings.repetition_penalty
+        if penalty is None or penalty == 1.0:
+            return []
+        return [RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt)]
 
 
-def scatter_tokens(embeddings: Tensor, mask: Tensor, tokens: Tensor | None, kind: str) -> Tensor:
-    """`embeddings` `(batch, token, dim)` with `tokens` `(token, dim)` in the places where `mask` is true, in order.
+def scatter_clips(embeddings: Tensor, mask: Tensor, clips: Sequence[Tensor] | None, kind: str) -> Tensor:
+    """`embeddings` `(batch, token, dim)` with the clips' tokens, in order, in the places where `mask` is true.
 
     Raises:
-        ValueError: there are more or fewer tokens than places.
+        ValueError: there are more or fewer tokens than places, or a clip would reach into the next row.
     """
-    places, available = int(mask.sum()), 0 if tokens is None else tokens.shape[0]
-    if places != available:
+    clips = clips or ()
+    rows = torch.cumsum(mask.sum(dim=1), dim=0).tolist()
+    ends = list(itertools.accumulate(clip.shape[0] for clip in clips))
+    available = ends[-1] if ends else 0
+    if rows[-1] != available:
         raise ValueError(
-            f"input_ids hold {places} {kind} placeholders but the {kind} inputs give {available} tokens: "
+            f"input_ids hold {rows[-1]} {kind} placeholders but the {kind} inputs give {available} tokens: "
             "were processor and model given the same frames, pool mode and newline position?"
         )
-    if tokens is None:
+    if len(clips) > 1 and not set(rows) <= {0, *ends}:
+        raise ValueError(
+            f"the {kind} clips, of {[len(clip) for clip in clips]} tokens, do not end where the rows' placeholders do "
+            f"({rows} up to each row): are clips and questions in the same order?"
+        )
+    if not clips:
         return embeddings
-    return embeddings.masked_scatter(mask[..., None], tokens.to(embeddings))
+    return embeddings.masked_scatter(mask[..., None], torch.cat(list(clips)).to(embeddings))

@@ -53,7 +53,7 @@ def place_newlines(frames: Tensor, newline: Tensor, position: NewlinePosition) -
         `(token, dim)`.
     """
     count, _, dim = frames.shape
-    newline = newline.to(frames.dtype)
+    newline = newline.to(frames)
     if position == "grid":
         rows = rearrange(frames, "f (h w) d -> (f h) w d", h=_square_side(frames))
         return torch.cat([rows, newline.expand(rows.shape[0], 1, dim)], dim=1).flatten(0, 1)

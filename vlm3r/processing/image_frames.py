@@ -56,17 +56,39 @@ def image_frames(
     """
     size = size or image_size(paths[0])
     for index in wanted:
-        with _opened(paths[index]) as image:
-            if image.mode.startswith(("I", "F")):
-                raise UserError(f"{paths[index]} has more than 8 bits a channel (a depth map?): give colour images")
-            try:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-            except (OSError, SyntaxError, ValueError) as error:
-                raise UserError(f"{paths[index]} is damaged ({error}): replace or remove it") from error
+        upright = open_rgb(paths[index])
         resized = upright.size != size
         if resized:
             upright = upright.resize(size, Image.Resampling.BICUBIC)
         yield index, np.asarray(upright), resized
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """An image file upright and in RGB, read whole.
+
+    Raises:
+        UserError: It is missing, cannot be read, or is no colour or 8-bit grey image.
+    """
+    with _opened(path) as image:
+        return to_rgb(image, str(path))
+
+
+def to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """An image upright and in RGB, transparent parts on white; `name` is what an error calls it.
+
+    Raises:
+        UserError: Its pixels cannot be read, or it has more than 8 bits a channel.
+    """
+    if image.mode.startswith(("I", "F")):
+        raise UserError(f"{name} has more than 8 bits a channel (a depth map?): give colour images")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            upright = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+        return upright.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name} is damaged ({error}): replace or remove it") from error
 
 
 def _opened(path: Path) -> Image.Image:

@@ -16,6 +16,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from vlm3r.errors import UserError
 from vlm3r.model.config import VLM3RConfig
 from vlm3r.model.layout import VisualLayout
+from vlm3r.processing.inputs import per_question, pictures_of, refuse_single_picture, videos_of
 from vlm3r.processing.prompts import (
     IGNORED,
     PLACEHOLDER,
@@ -98,7 +99,7 @@ class VLM3RProcessor(ProcessorMixin):
         video: Any = None,
         images: Any = None,
         answer: str | Sequence[str] | None = None,
-        timestamps: Sequence[float] | None = None,
+        timestamps: Sequence[Any] | None = None,
         time_style: TimeStyle | None = None,
         with_pixels: bool = True,
         return_tensors: str = "pt",
@@ -109,9 +110,9 @@ class VLM3RProcessor(ProcessorMixin):
             text: a question, or a list of questions.
             video: for one question a path, a `VideoFrames`, frames `(frame, H, W, 3)` uint8, a list of pictures (the
                 frames of one video), or a list of videos; for a list of questions, a list of those or None each.
-            images: for one question a picture or a list of pictures; for a list of questions, a list of those.
+            images: for one question a picture, a path, or a list of them; for a list of questions, a list of those.
             answer: what the assistant says; adds `labels` masked as in the published training.
-            timestamps: seconds of the frames of an array, which carries none itself.
+            timestamps: seconds of the frames of an array, which carries none itself; for a list of questions a list.
             time_style: how the time sentence is placed; default `training` with an answer, else `demo`.
             with_pixels: whether to transform the frames; without, only text is prepared, for a clip that was encoded
                 before.
@@ -132,36 +133,38 @@ class VLM3RProcessor(ProcessorMixin):
             raise ValueError("the processor needs a question")
         single = isinstance(text, str)
         questions = [text] if single else list(text)
-        answers = _per_question(answer, len(questions), single)
-        videos = [_as_videos(v) for v in _per_question(video, len(questions), single)]
-        pictures = [_as_pictures(p) for p in _per_question(images, len(questions), single)]
+        if not questions:
+            raise ValueError("the processor needs at least one question")
+        answers = per_question(answer, len(questions), single, "answers")
+        times = per_question(timestamps, len(questions), single, "lists of timestamps")
+        videos = per_question(video, len(questions), single, "videos")
+        clips = [videos_of(v, t, self.load_video) for v, t in zip(videos, times, strict=True)]
+        pictures = [pictures_of(p) for p in per_question(images, len(questions), single, "pictures")]
         style: TimeStyle = time_style or ("training" if answer is not None else "demo")
-        clips = [[self._load(v, timestamps) for v in sample] for sample in videos]
         rows = [self._encode_row(*row, style=style) for row in zip(questions, clips, pictures, answers, strict=True)]
         data = self._pad(rows, with_labels=answer is not None)
-        if not with_pixels:
-            return BatchFeature(data)
-        data |= self._pixels([clip.frames for sample in clips for clip in sample], "pixel_values", "frame_counts")
-        stacks = [np.stack([self._square(p) for p in sample]) for sample in pictures if sample]
-        data |= self._pixels(stacks, "image_pixel_values", "image_counts")
+        if with_pixels:
+            data |= self._pixels([clip.frames for sample in clips for clip in sample], "pixel_values", "frame_counts")
+            stacks = [np.stack([self._square(p) for p in sample]) for sample in pictures if sample]
+            data |= self._pixels(stacks, "image_pixel_values", "image_counts")
         return BatchFeature(data)
 
     def load_video(self, path: str | Path, decoder: str = "auto") -> VideoFrames:
-        """The frames of a video file or of a folder of images, chosen as this processor's settings say."""
+        """The frames of a video file or of a folder of images, chosen as this processor's settings say.
+
+        Raises:
+            UserError: it cannot be read, or is a single picture.
+        """
+        refuse_single_picture(Path(path))
         return read_video(path, self.sampling, decoder=decoder)
 
-    def _load(self, video: Any, timestamps: Sequence[float] | None) -> VideoFrames:
-        if isinstance(video, VideoFrames):
-            return video
-        if isinstance(video, str | Path):
-            return self.load_video(video)
-        frames = np.stack([np.asarray(f) for f in video]) if isinstance(video, list | tuple) else np.asarray(video)
-        return VideoFrames.from_array(frames, timestamps)
-
     def _encode_row(
-        self, question: str, clips: list[VideoFrames], pictures: list[Any], answer: str | None, style: TimeStyle
+        self, question: str, clips: list[VideoFrames], pictures: list[Image.Image], answer: str | None, style: TimeStyle
     ) -> tuple[list[int], list[int]]:
-        """Token ids and labels of one question, placeholders repeated to the tokens that each stands for."""
+        """Token ids and labels of one question, placeholders repeated to the tokens that each stands for.
+
+        Only one video with known times gets a time sentence; the published wording has no place for several.
+        """
         if clips and pictures:
             raise ValueError("a question takes videos or images, not both")
         sentence = None
@@ -176,9 +179,8 @@ class VLM3RProcessor(ProcessorMixin):
             runs = [[self.image_token_id] * self.layout.image_tokens for _ in pictures]
         ids, labels = self._tokenize(chat_segments(turns, add_generation_prompt=answer is None), runs)
         if len(ids) > self.max_length:
-            raise UserError(
-                f"the prompt has {len(ids)} tokens but the model reads at most {self.max_length}: use fewer frames"
-            )
+            remedy = "use fewer frames" if runs else "ask something shorter"
+            raise UserError(f"the prompt has {len(ids)} tokens, the model reads at most {self.max_length}: {remedy}")
         return ids, labels
 
     def _tokenize(self, segments: list[Segment], runs: list[list[int]]) -> tuple[list[int], list[int]]:
@@ -186,14 +188,18 @@ class VLM3RProcessor(ProcessorMixin):
         labels: list[int] = []
         markup = frozenset(self.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"]))
         always = markup | frozenset(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
-        remaining = iter(runs)
+        remaining = list(runs)
         for segment in segments:
             if segment.text is None:
-                run = next(remaining)
+                run = remaining.pop(0)
                 ids += run
                 labels += [IGNORED] * len(run)
             else:
                 piece = self.tokenizer(segment.text, add_special_tokens=False)["input_ids"]
+                if self.video_token_id in piece or self.image_token_id in piece:
+                    raise ValueError(
+                        "a token added to the tokenizer has a placeholder's id: the vocabulary cannot grow"
+                    )
                 ids += piece
                 labels += supervised_ids(piece, segment.supervised, always)
         return ids, labels
@@ -224,11 +230,15 @@ class VLM3RProcessor(ProcessorMixin):
             counts: torch.tensor([len(clip) for clip in processed]),
         }
 
-    def _square(self, picture: Any) -> np.ndarray:
+    def _square(self, picture: Image.Image) -> np.ndarray:
         """A picture of any size as the image processor will see it, so that pictures of a sample can be stacked."""
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
         size = self.image_processor.size
-        return np.asarray(image.convert("RGB").resize((size["width"], size["height"]), Image.Resampling.BICUBIC))
+        return np.asarray(picture.resize((size["width"], size["height"]), Image.Resampling.BICUBIC))
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of the inputs that a call can give."""
+        return ["input_ids", "attention_mask", "pixel_values", "frame_counts", "image_pixel_values", "image_counts"]
 
     def prompt_text(self, ids: Tensor) -> str:
         """The chat text of unpadded token ids `(token,)`; each run of placeholders stands as `<image>`."""
@@ -256,33 +266,3 @@ AutoProcessor.register(VLM3RConfig, VLM3RProcessor, exist_ok=True)
 def make_image_processor(side: int) -> SiglipImageProcessorPil:
     """SigLIP's image transform to `side` x `side` pixels, by PIL whatever else is installed."""
     return SiglipImageProcessorPil(size={"height": side, "width": side})
-
-
-def _per_question(value: Any, count: int, single: bool) -> list[Any]:
-    """One entry per question; a missing argument gives None for each."""
-    if value is None:
-        return [None] * count
-    if single:
-        return [value]
-    if isinstance(value, str | Path) or len(value) != count:
-        raise ValueError(f"{count} questions need a list of {count} entries (None where a question has none)")
-    return list(value)
-
-
-def _as_videos(value: Any) -> list[Any]:
-    """The videos of one question: none, one, or a list of them."""
-    if value is None:
-        return []
-    if isinstance(value, list | tuple) and value and not _is_picture(value[0]):
-        return list(value)
-    return [value]
-
-
-def _as_pictures(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return [value] if _is_picture(value) else list(value)
-
-
-def _is_picture(value: Any) -> bool:
-    return isinstance(value, Image.Image) or (isinstance(value, np.ndarray | Tensor) and value.ndim == 3)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vlm3r.errors import UserError
+
 PLACEHOLDER = "<image>"
 SYSTEM_MESSAGE = "You are a helpful assistant."
 IGNORED = -100
@@ -20,7 +22,7 @@ class Turn:
     role: Literal["system", "user", "assistant"]
     """Who speaks."""
     text: str
-    """What is said; `<image>` stands for one video or one still image."""
+    """What is said; in a user's turn `<image>` stands for one video or one still image."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,17 @@ def user_text(question: str, visuals: int, time_sentence: str | None = None, sty
 
     `demo` puts the sentence between placeholder and question. `training` reproduces the published data set code:
     the sentence goes before the human turn with its `<image>` deleted, which leaves a blank line, because the data say
-    `<image>` newline question. A message that already holds as many `<image>` as there are inputs keeps its own.
+    `<image>` newline question. Without a sentence, a message that holds as many `<image>` as there are inputs keeps
+    them where they are; with one, its placeholder moves to the front, as published.
 
     Raises:
-        ValueError: the message holds some `<image>`, but not as many as there are inputs.
+        UserError: the message holds some `<image>`, but not as many as there are inputs.
     """
     held = question.count(PLACEHOLDER)
     if held not in (0, visuals):
-        raise ValueError(f"the question holds {held} {PLACEHOLDER} placeholders for {visuals} visual inputs")
+        raise UserError(
+            f"the question holds {PLACEHOLDER} {held} times for {visuals} videos or images; take it out or give as many"
+        )
     if held == 0:
         question = f"{PLACEHOLDER}\n" * visuals + question
     if time_sentence is None:
@@ -57,13 +62,14 @@ def user_text(question: str, visuals: int, time_sentence: str | None = None, sty
 
 
 def chat_segments(turns: Sequence[Turn], add_generation_prompt: bool = False) -> list[Segment]:
-    """The conversation in Qwen2's markup, cut where placeholders stand; a system turn is added if none leads."""
+    """The conversation in Qwen2's markup, user turns cut at placeholders; a system turn is added if none leads."""
     if not turns or turns[0].role != "system":
         turns = [Turn("system", SYSTEM_MESSAGE), *turns]
     segments = []
     for turn in turns:
         supervised = turn.role == "assistant"
-        pieces = f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n".split(PLACEHOLDER)
+        text = f"<|im_start|>{turn.role}\n{turn.text}<|im_end|>\n"
+        pieces = text.split(PLACEHOLDER) if turn.role == "user" else [text]
         for i, piece in enumerate(pieces):
             if i:
                 segments.append(Segment(None, False))

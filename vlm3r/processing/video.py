@@ -93,6 +93,8 @@ class VideoFrames:
         """
         count = len(frames)
         times = np.arange(count, dtype=np.float64) if timestamps is None else np.asarray(timestamps, np.float64)
+        if timestamps is not None and np.any(np.diff(times) < 0):
+            raise ValueError("timestamps must not descend: frames stand in the order of time")
         gap = float(times[-1] - times[0]) / (count - 1) if count > 1 and times.shape == (count,) else 1.0
         duration = float(times[-1]) + gap if len(times) else 0.0
         shown = None if timestamps is None else times

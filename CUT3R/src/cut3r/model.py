@@ -21,7 +21,7 @@ class CUT3R(Backbone):
     """The geometry encoder: frames in order to camera tokens, patch tokens and, when asked for, geometry.
 
     `step` is the recurrent part, with static shapes and no host synchronisation, so that
-    `model.step = torch.compile(model.step)` compiles it for rollouts and streams alike.
+    `model.step = torch.compile(model.step)` compiles it for rollouts and streams alike; set it on each copy of a model.
     """
 
     def forward(
