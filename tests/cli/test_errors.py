@@ -172,7 +172,7 @@ def test_a_message_of_several_lines_becomes_one(vlm3r, monkeypatch):
         raise UserError("first\n  second")
 
     monkeypatch.setattr(ask_command, "run", failing)
-    assert vlm3r("ask", "--text-only").err == "vlm3r: error: first second\n"
+    assert vlm3r("ask", "--text-only", "-q", "?").err == "vlm3r: error: first second\n"
 
 
 HELP = """
@@ -196,7 +196,7 @@ def test_help_is_quick_because_torch_is_not_imported():
 def test_a_signal_in_the_middle_of_a_run_gives_130(tmp_path):
     code = "from vlm3r.commands import ask\nimport time, sys\nfrom vlm3r import cli\n"
     code += "ask.run = lambda options: (print('ready', flush=True), time.sleep(60))\n"
-    code += "sys.argv = ['vlm3r', 'ask', '--text-only']\ncli.main()"
+    code += "sys.argv = ['vlm3r', 'ask', '--text-only', '-q', '?']\ncli.main()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
     ) as process:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig
+from transformers import GenerationConfig
 
 from vlm3r.checkpoints.loading import load
 from vlm3r.checkpoints.native import parts_of, write_native
@@ -216,3 +218,49 @@ def test_gradients_reach_fusion_and_projector_when_the_towers_are_frozen(small, 
     finally:
         model.zero_grad(set_to_none=True)
         model.requires_grad_(True)
+
+
+def test_clips_in_another_order_than_the_questions_are_an_error(small, make_video):
+    model, processor = small
+    inputs = processor(QUESTIONS, video=[make_video(1, 3), make_video(2, 5)])
+    flipped = {name: inputs[name].flip(0) for name in ("pixel_values", "frame_counts")}
+    with pytest.raises(ValueError, match="same order"):
+        model(**(inputs | flipped))
+
+
+def test_frame_counts_beyond_the_frames_are_an_error(small, make_video):
+    model, processor = small
+    inputs = processor("q", video=make_video(1, 3))
+    with pytest.raises(ValueError, match="do not fit"):
+        model(**(inputs | {"frame_counts": torch.tensor([9])}))
+
+
+def test_the_models_own_penalty_holds_under_a_generation_config_that_names_none(small, make_video, monkeypatch):
+    model, processor = small
+    inputs = processor(QUESTIONS[0], video=make_video(1, 2))
+    monkeypatch.setattr(model.generation_config, "repetition_penalty", 1.7)
+    ours = generate(model, inputs)
+    config = GenerationConfig(max_new_tokens=6, eos_token_id=None)
+    assert torch.equal(model.generate(**inputs, generation_config=config)[:, inputs["input_ids"].shape[1] :], ours)
+    assert not torch.equal(generate(model, inputs, repetition_penalty=1.0), ours)
+
+
+def test_lora_on_every_linear_layer_of_fusion_receives_gradients(embedded, make_video):
+    model, processor = load(embedded, device="cpu", dtype="float32")
+    targets = [n for n, m in model.fusion.named_modules() if isinstance(m, torch.nn.Linear)]
+    model.add_adapter(LoraConfig(r=2, target_modules=[f"fusion.{name}" for name in targets]))
+    model(**processor("q", video=make_video(1, 2), answer="left")).loss.backward()
+    adapted = {n: p.grad for n, p in model.named_parameters() if "lora_B" in n}
+    assert len(adapted) == len(targets) == 5
+    assert all(gradient is not None and gradient.abs().max() > 0 for gradient in adapted.values())
+
+
+def test_fresh_fusion_and_geometry_encoder_keep_their_own_initialisation(small):
+    config = small[0].config
+    torch.manual_seed(0)
+    fresh = VLM3RForConditionalGeneration(config)
+    qkv = fresh.geometry_encoder.enc_blocks[0].attn.qkv.weight
+    xavier = (2 / sum(qkv.shape)) ** 0.5
+    assert float(qkv.detach().std()) == pytest.approx(xavier, rel=0.05)
+    assert float(fresh.fusion.key_proj.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert torch.equal(fresh.fusion.out_norm.weight, torch.ones_like(fresh.fusion.out_norm.weight))

@@ -20,6 +20,8 @@ class ProjectedAttention(nn.Module):
 
     def __init__(self, dim: int, num_heads: int):
         super().__init__()
+        if num_heads < 1 or dim % num_heads:
+            raise ValueError(f"a width of {dim} cannot be split into {num_heads} attention heads")
         self.num_heads = num_heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))

@@ -16,7 +16,6 @@ from transformers.generation.logits_process import (
     LogitsProcessor,
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
-    SuppressTokensLogitsProcessor,
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -288,7 +287,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
             visual = {name: kwargs.pop(name, None) for name in VISUAL_INPUTS}
             kwargs["inputs_embeds"] = self.embed(input_ids, **visual)
         processors = LogitsProcessorList(kwargs.pop("logits_processor", None) or [])
-        processors += self._unknown_ids_processor()
+        processors.append(OnlyKnownTokens(self.config.num_output_tokens))
         prompt = 0 if input_ids is None else input_ids.shape[1]
         processors += self._penalty_processor(kwargs.pop("repetition_penalty", None), generation_config, prompt)
         if input_ids is not None:
@@ -296,11 +295,6 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return super().generate(  # pyright: ignore[reportAttributeAccessIssue]
             generation_config=generation_config, repetition_penalty=1.0, logits_processor=processors, **kwargs
         )
-
-    def _unknown_ids_processor(self) -> list[LogitsProcessor]:
-        """What keeps `generate` from ids that are rows of the output layer but not of the tokenizer."""
-        hidden = list(range(self.config.num_output_tokens, self.config.qwen2.vocab_size))
-        return [SuppressTokensLogitsProcessor(hidden, device=str(self.device))] if hidden else []
 
     def _penalty_processor(
         self, penalty: float | None, generation_config: GenerationConfig | None, prompt: int
@@ -312,6 +306,18 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if penalty is None or penalty == 1.0:
             return []
         return [RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt)]
+
+
+class OnlyKnownTokens(LogitsProcessor):
+    """Rules out the rows of the output layer that are no ids of the tokenizer."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """`scores` `(batch, row)` with every row from `count` on at minus infinity."""
+        beyond = torch.arange(scores.shape[-1], device=scores.device) >= self.count
+        return scores.masked_fill(beyond, -torch.inf)
 
 
 def scatter_clips(embeddings: Tensor, mask: Tensor, clips: Sequence[Tensor] | None, kind: str) -> Tensor:
