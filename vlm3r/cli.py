@@ -60,7 +60,9 @@ def ask(
         Literal["sdpa", "eager", "flex_attention", "flash_attention_2"],
         typer.Option(help="Attention kernel; flash_attention_2 needs flash-attn."),
     ] = "sdpa",
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 1024,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Longest answer in tokens. Default: 1024, or 16 where the weights are untrained.")
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", help="Write answers and the run's fingerprint here; - is standard output."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ INSTALLED = importlib.util.find_spec("bitsandbytes") is not None
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
 
 
-@pytest.mark.skipif(INSTALLED, reason="bitsandbytes is installed")
-def test_without_bitsandbytes_the_remedy_is_named():
+def test_without_bitsandbytes_the_remedy_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(UserError, match="needs bitsandbytes"):
         vlm3r.load(device="cpu", quantization="4bit")
 

@@ -26,6 +26,9 @@ from vlm3r.model.vision import VISION_CHUNK
 from vlm3r.processing.image_frames import list_images, open_rgb
 
 DESCRIBE = "Please describe this {} in detail."
+MOST_TOKENS, MOST_NOISE = 1024, 16
+"""Longest answer in tokens unless told otherwise: as in the published demos, and where it is only noise."""
+
 CONVERSATION = "qwen_1_5"
 UNTRAINED = (
     "These weights are untrained (filled deterministically): the answer shows that everything runs, nothing more."
@@ -66,8 +69,8 @@ class AskOptions:
     """`4bit`, `8bit` or None."""
     attention: Attention
     """Kernel of SigLIP's and Qwen2's attention."""
-    max_new_tokens: int
-    """Longest answer in tokens."""
+    max_new_tokens: int | None
+    """Longest answer in tokens; None is `MOST_TOKENS`, or `MOST_NOISE` where the weights are untrained."""
     json_file: Path | None
     """Where to write answers and fingerprint as JSON; `-` is standard output."""
 
@@ -78,7 +81,7 @@ def run(options: AskOptions) -> None:
         raise UserError(f"unknown conversation template {options.conv_template!r}: only {CONVERSATION} is known")
     if any(not question.strip() for question in options.questions):
         raise UserError("a question is empty; say what to ask with --question")
-    if options.max_new_tokens < 1:
+    if options.max_new_tokens is not None and options.max_new_tokens < 1:
         raise UserError("--max-new-tokens must be at least 1")
     if options.json_file is not None and str(options.json_file) != "-" and not options.json_file.parent.is_dir():
         raise UserError(f"{options.json_file}: there is no folder {options.json_file.parent}; make it first")
@@ -106,12 +109,13 @@ def run(options: AskOptions) -> None:
     what = "images" if pictures else "frames"
     with stage(f"Encoding {count} {what} on {model.device}"), encoding_progress(model, count):
         clip = encode_clip(model, processor, video, pictures or None)
+    most = options.max_new_tokens or (MOST_NOISE if model.config.untrained else MOST_TOKENS)
     if model.config.untrained:
         say(f"note: {UNTRAINED}")
-    answers = _answer_all(options, model, processor, video, pictures, clip)
+    answers = _answer_all(options, most, model, processor, video, pictures, clip)
     if options.json_file is not None:
         fingerprint = run_fingerprint(model, processor, video, _expand(options.images))
-        fingerprint["max_new_tokens"] = options.max_new_tokens
+        fingerprint["max_new_tokens"] = most
         _write_record({"answers": [asdict(a) for a in answers], "fingerprint": fingerprint}, options.json_file)
 
 
@@ -134,7 +138,13 @@ def encoding_progress(model: VLM3RForConditionalGeneration, frames: int) -> Iter
 
 
 def _answer_all(
-    options: AskOptions, model: Any, processor: Any, video: Any, pictures: list[Any], clip: dict[str, torch.Tensor]
+    options: AskOptions,
+    max_new_tokens: int,
+    model: Any,
+    processor: Any,
+    video: Any,
+    pictures: list[Any],
+    clip: dict[str, torch.Tensor],
 ) -> list[Answer]:
     answers: list[Answer] = []
     plain, separator = str(options.json_file) != "-", ""
@@ -153,7 +163,7 @@ def _answer_all(
             video=video,
             images=pictures or None,
             clip=clip,
-            max_new_tokens=options.max_new_tokens,
+            max_new_tokens=max_new_tokens,
             on_text=show,
         )
         show("\n")
