@@ -24,6 +24,8 @@ from vlm3r.inference.fingerprint import run_fingerprint
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.model.vision import VISION_CHUNK
 from vlm3r.processing.image_frames import list_images, open_rgb
+from vlm3r.processing.inputs import refuse_single_picture
+from vlm3r.processing.video import probe
 
 DESCRIBE = "Please describe this {} in detail."
 MOST_TOKENS, MOST_NOISE = 1024, 16
@@ -88,6 +90,10 @@ def run(options: AskOptions) -> None:
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
     pictures = [open_rgb(path) for path in _expand(options.images)]
+    if options.video is not None:
+        # A bad file should be known before gigabytes of weights are read.
+        refuse_single_picture(options.video)
+        probe(options.video)
     with stage(f"Loading {options.model or 'the embedded model'}"):
         model, processor = load(
             options.model,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from cut3r import CUT3RConfig
-from cut3r.costs import flops_per_frame
+from cut3r.costs import flops_per_frame, parameters_by_part
 
 from vlm3r.model.config import VLM3RConfig
 from vlm3r.model.modeling import VLM3RForConditionalGeneration
@@ -54,12 +54,7 @@ def cache_bytes(config: VLM3RConfig, tokens: int, bytes_per_number: int = 2) -> 
 def count_parameters(config: VLM3RConfig) -> dict[str, int]:
     """Numbers of parameters by part, and their `total`; no memory is allocated."""
     with torch.device("meta"):
-        model = VLM3RForConditionalGeneration(config)
-    counts: dict[str, int] = {}
-    for name, parameter in model.named_parameters():
-        part = name.partition(".")[0]
-        counts[part] = counts.get(part, 0) + parameter.numel()
-    return counts | {"total": sum(counts.values())}
+        return parameters_by_part(VLM3RForConditionalGeneration(config))
 
 
 def _linear(tokens: int, dim: int, out: int) -> int:

@@ -44,7 +44,11 @@ def flops_per_frame(config: CUT3RConfig, height: int, width: int, heads: bool = 
 def count_parameters(config: CUT3RConfig) -> dict[str, int]:
     """Numbers of parameters by top-level part of the model, and their `total`; no memory is allocated."""
     with torch.device("meta"):
-        model = CUT3R(config)
+        return parameters_by_part(CUT3R(config))
+
+
+def parameters_by_part(model: torch.nn.Module) -> dict[str, int]:
+    """Numbers of parameters of a model by the first word of their names, and their `total`."""
     counts: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         part = name.partition(".")[0]
