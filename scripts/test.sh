@@ -2,6 +2,7 @@
 # Lint, formatting, types and all tests, without network. The first run sets up .venv with the `dev` extra.
 #
 #   bash scripts/test.sh [PYTEST ARGUMENT...]     e.g. bash scripts/test.sh -k fusion
+[ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 source "$here/lib/setup.sh"

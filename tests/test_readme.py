@@ -17,24 +17,24 @@ SCRIPTS = sorted(set(re.findall(r"(?:bash|python) (scripts/\S+)", README)))
 
 
 @pytest.fixture
-def workplace(tmp_path):
+def clone_like(tmp_path):
     """A folder that looks like the clone but keeps what commands write out of it."""
     (tmp_path / "playground").symlink_to(ROOT / "playground")
     return tmp_path
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, workplace):
+def test_command(command, clone_like):
     words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
     done = subprocess.run(
-        [sys.executable, "-m", "vlm3r.cli", *words[1:]], cwd=workplace, capture_output=True, text=True, timeout=280
+        [sys.executable, "-m", "vlm3r.cli", *words[1:]], cwd=clone_like, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_python_example(workplace):
-    example = next(text for kind, text in BLOCKS if kind == "python" and "vlm3r.load" in text)
-    done = subprocess.run([sys.executable, "-c", example], cwd=workplace, capture_output=True, text=True, timeout=280)
+@pytest.mark.parametrize("example", [text for kind, text in BLOCKS if kind == "python"])
+def test_python_example(example, clone_like):
+    done = subprocess.run([sys.executable, "-c", example], cwd=clone_like, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

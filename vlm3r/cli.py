@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEMO_VIDEO = ROOT / "playground" / "demo" / "room_walk.mp4"
 DEMO_QUESTION = "If I stand by the stool and face the stove, is the sofa to my left, right or back?"
 
+TERMINATED = 143
 INTERRUPTED = 130
 # Typer names only its leaves, and brings its own copy of click in newer versions.
 UsageError: Any = typer.BadParameter.__base__
@@ -180,6 +182,8 @@ def main() -> None:
     """Run the command line; what the user can mend becomes one line and exit status 2."""
     # The embedded model and local folders need no network; libraries must not try it for them.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Leave as after Ctrl-C, so that what is half written is cleaned up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="vlm3r", standalone_mode=False)
         sys.stdout.flush()

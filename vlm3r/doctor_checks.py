@@ -193,7 +193,8 @@ def _package_checks(machine: Machine) -> list[Check]:
     checks = [Check("Packages", "vlm3r", "ok", machine.installed("vlm3r") or "?")]
     for requirement in requirements:
         needed = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if needed or requirement.name in SHOWN_OPTIONAL:
+        shown = any(check.name == requirement.name for check in checks)  # several extras may want the same package
+        if needed or (requirement.name in SHOWN_OPTIONAL and not shown):
             checks.append(_package_check(machine, requirement.name, str(requirement.specifier), bool(needed)))
     return checks
 

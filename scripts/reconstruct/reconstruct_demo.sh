@@ -6,6 +6,7 @@
 #
 #   VIDEO   the video file
 #   DIR     folder for the results; outputs/reconstruct/<name of the video> if not given
+[ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 source "$here/../lib/setup.sh"
@@ -15,7 +16,7 @@ help_if_asked "$@"
 case "${1:--}" in
   -*)
     video=$vlm3r_root/playground/demo/room_walk.mp4
-    set -- "$@" --overwrite # the demo's own folder
+    set -- --every 20 "$@" --overwrite # the demo's own folder; every frame would take minutes
     ;;
   *) video=$(located "$1") && shift ;;
 esac

@@ -40,6 +40,10 @@ def run(
         raise UserError(f"unknown dtype {dtype!r}: expected float32, bfloat16 or float16")
     options = ReconstructOptions(**settings)
     info = probe(video)
+    for note in info.notes:
+        say(f"note: {note}")
+    if every > info.total_frames:
+        raise UserError(f"--every {every}: {video} has only {info.total_frames} frames; give a smaller step")
     with stage(f"Loading {model or 'the embedded geometry encoder'}"):
         encoder, untrained = _load_encoder(model)
     encoder = encoder.to(target, getattr(torch, dtype)).eval()
@@ -66,7 +70,12 @@ def run(
 
 
 def _advance(bar: tqdm, done: int) -> None:
-    bar.update(done - bar.n)
+    """Move the bar on a terminal; elsewhere say every tenth how far it is."""
+    if bar.disable and bar.total and done * 10 // bar.total > bar.n * 10 // bar.total:
+        say(f"Reconstructing: {done} of {bar.total} frames")
+        bar.n = done
+    elif not bar.disable:
+        bar.update(done - bar.n)
 
 
 def _frames(video: Path, every: int, most: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:

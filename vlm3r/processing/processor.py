@@ -153,9 +153,14 @@ class VLM3RProcessor(ProcessorMixin):
         """The frames of a video file or of a folder of images, chosen as this processor's settings say.
 
         Raises:
-            UserError: it cannot be read, or is a single picture.
+            UserError: it cannot be read, is a single picture, or as many frames would be too long a prompt.
         """
         refuse_single_picture(Path(path))
+        tokens = self.layout.video_tokens(self.num_frames)
+        if self.force_sample and tokens > self.max_length:
+            raise UserError(
+                f"{self.num_frames} frames make {tokens} tokens, the model reads at most {self.max_length}: use fewer"
+            )
         return read_video(path, self.sampling, decoder=decoder)
 
     def _encode_row(

@@ -14,6 +14,7 @@
 #   IMAGES     an image file, or a folder whose images are taken in the order of their names
 #   BASE       the base model of a LoRA checkpoint, e.g. lmms-lab/LLaVA-NeXT-Video-7B-Qwen2; none where CKPT is whole
 #   QUESTION   what to ask
+[ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 source "$here/../../lib/setup.sh"

@@ -15,6 +15,7 @@
 #   VIDEO      the video file
 #   BASE       the base model of a LoRA checkpoint, e.g. lmms-lab/LLaVA-NeXT-Video-7B-Qwen2; none where CKPT is whole
 #   QUESTION   what to ask
+[ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 source "$here/../../lib/setup.sh"
