@@ -228,7 +228,7 @@ def test_the_reconstruction_names_its_folder_after_the_video(demo: Tree) -> None
     assert demo.calls == ["reconstruct", "a.mp4", "--out", "here"]
     assert demo.run("reconstruct/reconstruct_demo.sh").returncode == 0
     video, out = demo.root / "playground/demo/room_walk.mp4", demo.root / "outputs/reconstruct/room_walk"
-    assert demo.calls == ["reconstruct", str(video), "--out", str(out), "--overwrite"]
+    assert demo.calls == ["reconstruct", str(video), "--out", str(out), "--every", "20", "--overwrite"]
 
 
 @pytest.mark.parametrize("failing", ["", "ruff format", "pytest"])

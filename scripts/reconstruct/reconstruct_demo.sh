@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reconstruct a video: points, camera poses and confidences from the geometry encoder. The first run sets up .venv.
 #
-#   bash scripts/reconstruct/reconstruct_demo.sh                           the demo video, into outputs/reconstruct/room_walk
+#   bash scripts/reconstruct/reconstruct_demo.sh                           every 20th frame of the demo video, into outputs/
 #   bash scripts/reconstruct/reconstruct_demo.sh VIDEO [DIR] [OPTION...]   with options of `vlm3r reconstruct`
 #
 #   VIDEO   the video file
