@@ -153,7 +153,7 @@ for name in ("h264", "hevc", "vp9", "av1"):
     try:
         av.Codec(name, "r")
         codecs[name] = True
-    except Exception:
+    except ValueError:  # av's UnknownCodecError
         codecs[name] = False
 found = {"version": av.__version__, "codecs": codecs,
          "libavcodec": ".".join(map(str, av.library_versions.get("libavcodec", ())))}

@@ -158,7 +158,7 @@ class Backbone(nn.Module):
             planes = inputs.ray_maps.movedim(-1, 2)  # (batch, frame, 6, height, width)
             tokens = tokens + self._encode_where(inputs.ray_mask, planes, self._encode_rays, constants, encode_chunk)
         tokens = tokens.unflatten(0, inputs.img_mask.shape)
-        for mask, token in zip((inputs.img_mask, inputs.ray_mask), masked_tokens or (), strict=False):
+        for mask, token in zip((inputs.img_mask, inputs.ray_mask), masked_tokens or (None, None), strict=True):
             if token is not None and not bool(mask.all()):
                 absent = ~mask.to(tokens.device)[..., None, None]
                 tokens = torch.where(absent, tokens + token, tokens)
