@@ -13,11 +13,12 @@ import pytest
 
 from vlm3r.checkpoints import native as native_module
 from vlm3r.checkpoints import published as published_module
-from vlm3r.checkpoints.files import atomic_folder, write_text
+from vlm3r.checkpoints.files import atomic_folder
 from vlm3r.checkpoints.loading import EMBEDDED_MODEL, read_checkpoint
 from vlm3r.checkpoints.native import read_native, write_native
 from vlm3r.checkpoints.published import write_published
 from vlm3r.errors import UserError
+from vlm3r.files import write_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

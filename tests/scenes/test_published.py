@@ -37,7 +37,6 @@ def scene_records():
 
 
 def frame_records():
-    sofa = {"instance_id": 3, "bbox_2d": [1, 2, 3, 4]}
     frames = [
         {
             "frame_id": 48,

@@ -9,7 +9,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlm3r.errors import UserError
+from vlm3r.files import first_line
 
 BESIDE_WEIGHTS = (
     "non_lora_trainables.bin",
@@ -144,22 +145,6 @@ def _indexed_shards(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def write_text(target: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it.
-
-    Raises:
-        UserError: the folder is missing or not writable, or the disk is full.
-    """
-    building = target.with_name(f".{target.name}.incomplete")
-    try:
-        building.write_text(text, encoding="utf-8")
-        building.replace(target)
-    except OSError as error:
-        with suppress(OSError):
-            building.unlink()
-        raise UserError(f"{target}: cannot be written ({first_line(error)}); choose another place") from error
-
-
 def check_free_target(target: Path, overwrite: bool) -> None:
     """Raise `UserError` if something stands at `target`, unless it is an empty folder or may be overwritten.
 
@@ -236,8 +221,3 @@ def _is_disk_full(error: Exception) -> bool:
     signs = ("No space left on device", "inline_container", "iostream error")
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return full or any(sign in str(error) for sign in signs)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type's name when it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

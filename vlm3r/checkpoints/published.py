@@ -15,10 +15,11 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config, Qwen2Tokenizer
 
 from vlm3r.checkpoints import maps
-from vlm3r.checkpoints.files import atomic_folder, first_line, read_json, read_model_folder, read_tensors
+from vlm3r.checkpoints.files import atomic_folder, read_json, read_model_folder, read_tensors
 from vlm3r.checkpoints.lora import read_adapter, write_adapter, zero_adapter
 from vlm3r.checkpoints.parts import GEOMETRY_PREFIXES, Parts, check_tensors, make_config
 from vlm3r.errors import UserError
+from vlm3r.files import first_line
 from vlm3r.model import VLM3RConfig
 from vlm3r.model.config import PUBLISHED_VISION
 

@@ -15,10 +15,10 @@ from torch import nn
 from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
-from vlm3r.checkpoints.files import write_text
 from vlm3r.checkpoints.loading import Attention, Quantization, load
 from vlm3r.commands.console import say, stage
 from vlm3r.errors import UserError
+from vlm3r.files import write_text
 from vlm3r.inference.ask import Answer, ask, encode_clip
 from vlm3r.inference.fingerprint import run_fingerprint
 from vlm3r.model import VLM3RForConditionalGeneration

@@ -7,12 +7,12 @@ the order of entries, and even entries that were unusable. Other scenes are writ
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vlm3r.errors import UserError
+from vlm3r.files import write_text
 from vlm3r.scenes.fields import FieldError
 from vlm3r.scenes.published import frame_order, read_frame_id, scene_from_published
 from vlm3r.scenes.schema import Frame, OrientedBox, Scene
@@ -41,9 +41,9 @@ def save_published_metadata(
         records[scene.scene_id], frames = published_records(scene)
         if frames is not None:
             frame_records[scene.scene_id] = frames
-    _write_json(records, Path(scene_file))
+    write_text(Path(scene_file), json.dumps(records) + "\n")
     if frame_file is not None:
-        _write_json(frame_records, Path(frame_file))
+        write_text(Path(frame_file), json.dumps(frame_records) + "\n")
 
 
 def published_records(scene: Scene) -> tuple[Record, Record | None]:
@@ -144,12 +144,3 @@ def _one_frame(frame: Frame) -> Record:
     }
     files = {"file_path_color": frame.image, "file_path_depth": frame.depth, "file_path_mask": frame.mask}
     return record | {name: value for name, value in files.items() if value is not None}
-
-
-def _write_json(value: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(value) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

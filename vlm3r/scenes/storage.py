@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm3r.errors import UserError
+from vlm3r.files import write_text
 from vlm3r.scenes import fields
 from vlm3r.scenes.fields import FieldError
 from vlm3r.scenes.schema import (
@@ -50,13 +50,7 @@ def find_scenes(folder: str | Path) -> Iterator[Path]:
 
 def write_scene(scene: Scene, path: str | Path) -> None:
     """Write a scene as JSON; the file appears whole or not at all."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(scene_record(scene), allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(Path(path), json.dumps(scene_record(scene), allow_nan=False) + "\n")
 
 
 def scene_record(scene: Scene) -> dict[str, Any]:
