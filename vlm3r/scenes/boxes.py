@@ -15,6 +15,9 @@ from vlm3r.scenes.schema import CORNER_SIGNS, Array, OrientedBox
 
 Indices = NDArray[np.intp]
 
+SLACK = 1e-12
+"""Metres of rounding that two ways to the same distance may differ by."""
+SIDES = np.array([(a, b) for a in (-1, 1) for b in (-1, 1)], float)
 PARALLEL = 1e-12
 """Squared sine below which two edges count as parallel; their distance is then found at a corner."""
 
@@ -53,8 +56,12 @@ class BoxArray:
         nearest = np.minimum(
             self._corner_distances(corners[first], second), self._corner_distances(corners[second], first)
         )
-        nearest = np.minimum(nearest, self._edge_distances(first, second))
-        return np.where(self._separated(first, second), nearest, 0.0)
+        apart = self._separation(first, second)
+        # A corner that is no farther than the widest separating slab is the nearest point; edges need not be tried.
+        open_pairs = np.flatnonzero((apart > 0) & (nearest > apart + SLACK))
+        between_edges = self._edge_distances(first[open_pairs], second[open_pairs])
+        nearest[open_pairs] = np.minimum(nearest[open_pairs], between_edges)
+        return np.where(apart > 0, nearest, 0.0)
 
     def _corner_distances(self, corners: Array, box: Indices) -> Array:
         """Least distance of eight corners (pair, 8, 3) to the box of each pair, (pair,)."""
@@ -62,41 +69,50 @@ class BoxArray:
         return np.linalg.norm(np.maximum(np.abs(local) - self.sizes[box][:, None] / 2, 0), axis=-1).min(1)
 
     def _edges(self, box: Indices) -> tuple[Array, Array]:
-        """Middles (pair, 12, 3) and half vectors (pair, 12, 3) of the edges of each pair's box."""
-        middles, halves = [], []
-        half = self.axes[box] * self.sizes[box][..., None] / 2  # (pair, axis, 3)
-        for axis in range(3):
-            side, other = half[:, (axis + 1) % 3], half[:, (axis + 2) % 3]
-            for a in (-1, 1):
-                for b in (-1, 1):
-                    middles.append(self.centres[box] + a * side + b * other)
-                    halves.append(half[:, axis])
-        return np.stack(middles, 1), np.stack(halves, 1)
+        """Half vectors (pair, axis, 3) along each axis, and middles of the four edges along it (pair, axis, 4, 3).
+
+        Middles are relative to the box's centre.
+        """
+        half = self.axes[box] * self.sizes[box][..., None] / 2
+        middles = [
+            half[:, (k + 1) % 3, None] * SIDES[:, :1] + half[:, (k + 2) % 3, None] * SIDES[:, 1:] for k in range(3)
+        ]
+        return half, np.stack(middles, axis=1)
 
     def _edge_distances(self, first: Indices, second: Indices) -> Array:
-        """Least distance over edge pairs whose common perpendicular meets both edges, (pair,); infinity for none."""
-        (p, u), (q, v) = self._edges(first), self._edges(second)
-        u, v = u[:, :, None], v[:, None]
-        gap = p[:, :, None] - q[:, None]  # (pair, 12, 12, 3)
-        uu, vv, uv = (u * u).sum(-1), (v * v).sum(-1), (u * v).sum(-1)
-        gu, gv = (gap * u).sum(-1), (gap * v).sum(-1)
+        """Least distance over edge pairs whose common perpendicular meets both edges, (pair,); infinity for none.
+
+        Arrays are (pair, axis of the first box, axis of the second, edge of the first, edge of the second).
+        """
+        (u, p), (v, q) = self._edges(first), self._edges(second)
+        centre = self.centres[first] - self.centres[second]
+        normal = np.cross(u[:, :, None], v[:, None])  # (pair, 3, 3, 3), along the common perpendiculars
+        uu, vv, uv = (u * u).sum(-1)[:, :, None], (v * v).sum(-1)[:, None], u @ v.swapaxes(1, 2)
         determinant = uu * vv - uv**2
         crossing = determinant > PARALLEL * uu * vv
-        safe = np.where(crossing, determinant, 1.0)
-        s, t = (uv * gv - vv * gu) / safe, (uu * gv - uv * gu) / safe
-        inside = crossing & (np.abs(s) <= 1) & (np.abs(t) <= 1)
-        distance = np.linalg.norm(gap + s[..., None] * u - t[..., None] * v, axis=-1)
-        return np.where(inside, distance, np.inf).min((1, 2))
+        safe = np.where(crossing, determinant, 1.0)[..., None, None]
+        gap_u = (u @ centre[..., None])[..., None] - np.einsum("pjbd,pid->pijb", q, u)
+        gap_v = (v @ centre[..., None])[:, None] + np.einsum("piad,pjd->pija", p, v)
+        gap_u, gap_v = gap_u[..., None, :], gap_v[..., None]
+        uu, vv, uv = (x[..., None, None] for x in (uu, vv, uv))
+        inside = crossing[..., None, None] & (np.abs(uv * gap_v - vv * gap_u) <= safe)
+        inside &= np.abs(uu * gap_v - uv * gap_u) <= safe
+        across = (
+            np.einsum("piad,pijd->pija", p, normal)[..., None] - np.einsum("pjbd,pijd->pijb", q, normal)[..., None, :]
+        )
+        across += np.einsum("pd,pijd->pij", centre, normal)[..., None, None]
+        return np.where(inside, np.abs(across) / np.sqrt(safe), np.inf).min((1, 2, 3, 4))
 
-    def _separated(self, first: Indices, second: Indices) -> Array:
-        """Whether a plane separates the boxes of each pair, (pair,), by the 15 axes of the separating-axis theorem."""
+    def _separation(self, first: Indices, second: Indices) -> Array:
+        """Width in metres of the widest empty slab between each pair, (pair,); 0 or less where boxes intersect.
+
+        The slabs are those of the 15 axes of the separating-axis theorem.
+        """
         a, b = self.axes[first], self.axes[second]
         cross = np.cross(a[:, :, None], b[:, None]).reshape(-1, 9, 3)
         candidates = np.concatenate([a, b, cross], axis=1)  # (pair, 15, 3)
         offset = np.abs(np.einsum("pad,pd->pa", candidates, self.centres[second] - self.centres[first]))
-        reach = sum(
-            np.abs(np.einsum("pad,pkd,pk->pak", candidates, axes, self.sizes[box] / 2)).sum(-1)
-            for axes, box in ((a, first), (b, second))
-        )
+        for axes, box in ((a, first), (b, second)):
+            offset -= np.einsum("pak,pk->pa", np.abs(candidates @ axes.swapaxes(1, 2)), self.sizes[box] / 2)
         length = np.linalg.norm(candidates, axis=-1)
-        return ((offset > reach) & (length > 1e-6)).any(1)
+        return np.where(length > 1e-6, offset / np.maximum(length, 1e-6), -np.inf).max(1)
