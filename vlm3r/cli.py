@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from vlm3r.commands.qa_cli import app as qa_app
+from vlm3r.commands.scenes_cli import app as scenes_app
 from vlm3r.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(scenes_app, name="scenes")
+app.add_typer(qa_app, name="qa")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id. Default: the embedded model.")]

@@ -12,6 +12,7 @@ from vlm3r.qa import candidates
 from vlm3r.qa.rules import Rules
 from vlm3r.qa.tasks import make_tasks
 from vlm3r.scenes.graph import SceneGraph
+from vlm3r.scenes.schema import Intrinsics
 
 STRICT, PUBLISHED = Rules.strict(), Rules.published()
 CUBE = (0.2, 0.2, 0.2)
@@ -135,6 +136,17 @@ class TestPosition:
         later = replace(scene.frames[0], frame_id=1, sightings=agreeing.frames[0].sightings)
         both = replace(scene, frames=(scene.frames[0], later), sampled=(1,))
         assert len(ask(both, "obj_obj_relative_pos")) == 2
+
+    @pytest.mark.parametrize(("offset", "asked"), [(30, False), (33, True)])  # 5 % of 640 pixels is 32
+    def test_left_and_right_need_a_gap_in_the_picture_too(self, offset, asked):
+        objects = [("cup", make_box((2, 1, 0), CUBE)), ("book", make_box((2, -1, 0), CUBE))]
+        scene = with_picture_boxes(
+            make_scene(objects, [AT_ORIGIN]), {0: (100, 50, 110, 60), 1: (100 + offset, 50, 110 + offset, 60)}
+        )
+        scene = replace(scene, intrinsics=Intrinsics(640, 480, 500.0, 500.0, 320.0, 240.0))
+        kinds = [i.question_type for i in ask(scene, "obj_obj_relative_pos")]
+        assert ("obj_obj_relative_pos_lr" in kinds) == asked
+        assert "obj_obj_relative_pos_lr" in [i.question_type for i in ask(scene, "obj_obj_relative_pos", PUBLISHED)]
 
 
 class TestDisplacement:

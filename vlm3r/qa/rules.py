@@ -32,8 +32,9 @@ class Rules:
     """Ask for the order of appearance only if the frames that the model sees give the same order as the whole video."""
     firm_share: float = 0.003
     """The order of appearance must also hold for the first frames that show this share; 0 turns the guard off."""
-    same_order_in_picture: bool = True
-    """Ask left/right and up/down only if the 2-D boxes' middles lie the same way round as the 3-D boxes."""
+    picture_gap: float | None = 0.05
+    """Ask left/right and up/down only if the middles of the 2-D boxes lie the same way round as the 3-D boxes, and
+    apart by this share of the picture; None asks whatever the picture shows."""
     min_horizontal: float = 0.3
     """Metres in the floor plane between the centres that define a direction."""
     dominance: float = 1.5
@@ -64,7 +65,7 @@ class Rules:
             complete_counts=False,
             same_order_in_frames=False,
             firm_share=0.0,
-            same_order_in_picture=False,
+            picture_gap=None,
             min_horizontal=0.0,
             dominance=1.0,
         )

@@ -107,11 +107,14 @@ class ObjectObjectPosition:
         extents = graph.cameras.extents[:, :, relation.axis]  # (frame, object, 2)
         a, b = extents[frames, first], extents[frames, second]
         signs = (a[:, 0] - b[:, 1] > self.gap).astype(int) - (b[:, 0] - a[:, 1] > self.gap)
-        if self.rules.same_order_in_picture and relation.axis < 2:
+        camera = graph.scene.intrinsics
+        if self.rules.picture_gap is not None and relation.axis < 2 and camera is not None:
             boxes = graph.sightings.boxes[graph.shown[frames]]
             rows = np.arange(len(frames))
             apart = boxes[rows, first] - boxes[rows, second]
-            signs[np.sign(apart[:, relation.axis] + apart[:, relation.axis + 2]) != signs] = 0
+            middles = (apart[:, relation.axis] + apart[:, relation.axis + 2]) / 2
+            gap = self.rules.picture_gap * (camera.width, camera.height)[relation.axis]
+            signs[(np.sign(middles) != signs) | (np.abs(middles) < gap)] = 0
         return signs
 
     @staticmethod

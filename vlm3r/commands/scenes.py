@@ -1,0 +1,65 @@
+"""`vlm3r scenes generate`: many scenes in parallel, with progress and a summary."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from vlm3r.commands.console import say
+from vlm3r.errors import UserError
+from vlm3r.files import first_line
+from vlm3r.scenes.synthetic.generate import RoomTask, make_scene
+from vlm3r.scenes.synthetic.settings import SceneSettings
+from vlm3r.workers import default_workers, run
+
+SHOWN_FAILURES = 10
+
+
+def generate(
+    rooms: int,
+    seed: int,
+    out: Path,
+    settings: SceneSettings,
+    workers: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+) -> int:
+    """Make the scenes `0 .. rooms - 1` of a seed below `out`; the exit status, 1 where a scene failed.
+
+    Raises:
+        UserError: `out` cannot be made.
+    """
+    out = out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({first_line(error)}); choose another --out") from error
+    tasks = (RoomTask(out, seed, index, settings) for index in range(rooms))
+    began = time.perf_counter()
+    made = kept = objects = 0
+    failures: list[str] = []
+    backends: set[str] = set()
+    progress = tqdm(total=rooms, unit="room", desc="rooms", dynamic_ncols=True, mininterval=0.5)
+    with progress:
+        for outcome in run(make_scene, tasks, workers=workers or default_workers(), engine=engine):
+            progress.update()
+            if outcome.value is None:
+                failures.append(f"{outcome.item.scene_id}: {outcome.error}")
+                continue
+            made, kept = made + (not outcome.value.kept), kept + outcome.value.kept
+            objects += outcome.value.objects
+            backends.add(outcome.value.backend)
+    minutes = (time.perf_counter() - began) / 60
+    for failure in failures[:SHOWN_FAILURES]:
+        say(failure)
+    if len(failures) > SHOWN_FAILURES:
+        say(f"... and {len(failures) - SHOWN_FAILURES} more")
+    done = made + kept
+    print(
+        f"{done} of {rooms} rooms in {out}: {made} made, {kept} were there; "
+        f"{objects / max(done, 1):.0f} objects a room, renderer {', '.join(sorted(backends)) or 'none'}, "
+        f"{made / minutes:.1f} rooms/minute"
+    )
+    return 1 if failures else 0

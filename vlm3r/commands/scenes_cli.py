@@ -1,0 +1,40 @@
+"""Options of `vlm3r scenes`: annotated 3-D scenes made from a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(help="Annotated 3-D scenes: furnished rooms made from a seed.", rich_markup_mode=None)
+
+
+@app.callback()
+def scenes() -> None:
+    """Annotated 3-D scenes: furnished rooms made from a seed."""
+
+
+@app.command()
+def generate(
+    rooms: Annotated[int, typer.Option(min=1, help="Number of scenes; a finished run can be continued with more.")],
+    out: Annotated[Path, typer.Option(help="Folder that receives one folder per scene.")],
+    seed: Annotated[int, typer.Option(min=0, help="Other seed, other rooms.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
+    quality: Annotated[
+        Literal["fast", "standard", "best"],
+        typer.Option(help="fast: 320x240, 6 frames/s; standard: 640x480, 10; best: 640x480, 24, finest light."),
+    ] = "fast",
+    fps: Annotated[float, typer.Option(help="Frames per second of the video; 0 takes the quality's own.")] = 0.0,
+    backend: Annotated[
+        Literal["auto", "opengl", "raycast"],
+        typer.Option(help="Renderer: OpenGL where the system has it, else ray casting."),
+    ] = "auto",
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Local processes, or a Ray cluster.")] = "local",
+) -> None:
+    """Make furnished rooms with a filmed walk, depth, instance masks and exact annotations; continues after a stop."""
+    from vlm3r.commands import scenes as command
+    from vlm3r.scenes.synthetic.settings import SceneSettings
+
+    settings = SceneSettings(quality=quality, fps=fps, backend=backend)
+    raise typer.Exit(command.generate(rooms, seed, out, settings, workers, engine))
