@@ -23,7 +23,7 @@ def generate(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
     quality: Annotated[
         Literal["fast", "standard", "best"],
-        typer.Option(help="fast: 320x240, 6 frames/s; standard: 640x480, 10; best: 640x480, 24, finest light."),
+        typer.Option(help="fast: 320x240, 4 frames/s; standard: 640x480, 10; best: 640x480, 24, finest light."),
     ] = "fast",
     fps: Annotated[float, typer.Option(help="Frames per second of the video; 0 takes the quality's own.")] = 0.0,
     backend: Annotated[

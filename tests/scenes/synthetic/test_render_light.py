@@ -5,7 +5,7 @@ import pytest
 
 from tests.scenes.synthetic import homes, lit
 from vlm3r.scenes.synthetic.light import SUN_IRRADIANCE, Effort, bake
-from vlm3r.scenes.synthetic.mesh import world_mesh
+from vlm3r.scenes.synthetic.mesh import thinned, world_mesh
 from vlm3r.scenes.synthetic.pixels import averaged, close_cracks
 from vlm3r.scenes.synthetic.probes import place_probes
 from vlm3r.scenes.synthetic.shapes import Material, lathe, sheet
@@ -143,6 +143,14 @@ def test_smoothing_crosses_the_seams_of_a_wall_but_no_gap():
     smooth = probes.smoothed(step, 2)[:, 0]
     assert 0.05 < smooth[(x > 2.3) & (x < 2.5)].max() < 0.7
     assert (smooth[x > 4.1] == 1).all() and (smooth[x < 1.5] == 0).all()
+
+
+@pytest.mark.parametrize("step", [0.03, 0.04, 0.0593, 0.06, 0.08, 0.11, 0.13])
+@pytest.mark.parametrize("tolerance", [0.0, 0.002])
+def test_flat_surfaces_keep_enough_lines_for_the_light(step, tolerance):
+    (patch,) = thinned([sheet((0, 0, 0), (2.4, 0, 0), (0, 4.4, 0), Material(), step)], 0.12, tolerance)
+    for axis in (0, 1):
+        assert np.diff(np.unique(patch.points[..., axis].round(9))).max() <= 0.12 + step
 
 
 def test_averaging_keeps_even_pictures_and_mean_brightness():

@@ -83,7 +83,7 @@ def test_a_room_without_floor_or_way_is_refused():
         walk(full)
     closed = homes.two_rooms()
     homes.block(closed, (4.06, 2.0), (0.5, 1.2, 1.0))
-    with pytest.raises(NoWay, match="kitchen|living|connect"):
+    with pytest.raises(NoWay, match=r"kitchen|living|connect"):
         walk(closed)
 
 

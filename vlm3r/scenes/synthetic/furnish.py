@@ -40,7 +40,7 @@ SECOND_PIECE = 22.0
 """Square metres from which on a room may have two sofas, beds, desks or the like."""
 ELSEWHERE = 0.35
 """How much less readily a kind is chosen when another room of the home has it."""
-BARE, FULL, PER_SQUARE_METRE = 9.0, 35, 0.55
+BARE, FULL, PER_SQUARE_METRE = 9.0, 33, 0.55
 """Objects in a home: about the first, and so many for each square metre, but at most the second."""
 FEWEST_IN_ROOM = 4
 COLLECTIONS, MORE = 0.25, 3
@@ -98,7 +98,8 @@ def _want(kind: Kind, wanted: dict[str, Kind], candidates: Sequence[Kind], rng: 
     wanted.setdefault(kind.category, kind)
     for other in candidates:
         belongs = other.on[:1] == (kind.category,) and other.weight >= BELONGING
-        if belongs and other.category not in wanted and rng.random() < 1 - np.exp(-other.weight):
+        seat = other.place == "around" and other.side == "all"
+        if belongs and other.category not in wanted and (seat or rng.random() < 1 - np.exp(-other.weight)):
             _want(other, wanted, candidates, rng)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import shapely
 from shapely import affinity
@@ -112,18 +114,16 @@ def _shaped(area: float, rng: np.random.Generator, narrowest: float) -> shapely.
     turned = affinity.rotate(shape, 90 * int(rng.integers(4)), origin=(0, 0))
     factor = float(np.sqrt(area / turned.area))
     scaled = affinity.scale(turned, factor, factor, origin=(0, 0))
-    return affinity.translate(scaled, -scaled.bounds[0], -scaled.bounds[1])
+    return cast(shapely.Polygon, affinity.translate(scaled, -scaled.bounds[0], -scaled.bounds[1]))
 
 
 def _halves(polygon: shapely.Polygon, along_x: bool, at: float) -> tuple[shapely.Polygon, shapely.Polygon]:
+    """The parts on either side of a line across x or y; one of several pieces is a multi-polygon."""
     low_x, low_y, high_x, high_y = polygon.bounds
-    if along_x:
-        return shapely.clip_by_rect(polygon, low_x, low_y, at, high_y), shapely.clip_by_rect(
-            polygon, at, low_y, high_x, high_y
-        )
-    return shapely.clip_by_rect(polygon, low_x, low_y, high_x, at), shapely.clip_by_rect(
-        polygon, low_x, at, high_x, high_y
-    )
+    first = (low_x, low_y, at, high_y) if along_x else (low_x, low_y, high_x, at)
+    second = (at, low_y, high_x, high_y) if along_x else (low_x, at, high_x, high_y)
+    parts = (shapely.clip_by_rect(polygon, *first), shapely.clip_by_rect(polygon, *second))
+    return cast(tuple[shapely.Polygon, shapely.Polygon], parts)
 
 
 def _cut(polygon: shapely.Polygon, share: float) -> tuple[shapely.Polygon, shapely.Polygon]:
@@ -141,7 +141,7 @@ def _corner_cut(areas: list[float], rng: np.random.Generator) -> tuple[shapely.P
     share = areas[1] / sum(areas)
     part_w = float(np.sqrt(share) * rng.uniform(0.9, 1.1))
     corner = shapely.box(width * (1 - part_w), depth * (1 - share / part_w), width, depth)
-    return whole.difference(corner), corner
+    return cast(shapely.Polygon, whole.difference(corner)), corner
 
 
 def _zones(outline: shapely.Polygon, uses: tuple[str, ...], areas: list[float], rng: np.random.Generator) -> Unit:

@@ -17,6 +17,11 @@ STRAIGHT = 1e-5
 SLIGHT_TURN = 0.06
 """The same for the normals of a line that is left out within a tolerance: about 20 degrees between its neighbours."""
 
+OVERLAP = 2e-4
+"""Metres by which walls, floors and ceilings reach past their borders: no crack between them shows the outside."""
+BROAD = 0.05
+"""Metres along both sides from which a patch of the shell counts as one of these; the edges of strips would show."""
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -53,7 +58,7 @@ def world_mesh(world: World, spacing: float, tolerance: float = 0.0) -> Mesh:
     triangles = [start + grid_triangles(*shape) for start, shape in zip(starts.tolist(), shapes.tolist(), strict=True)]
     triangle_counts = 2 * (shapes - 1).prod(axis=1)
     return Mesh(
-        position=_joined([p.points for p in patches]),
+        position=_joined(_widened([p.points for p in patches], len(world.shell))),
         normal=_joined([p.normals for p in patches]),
         uv=_joined([p.uv for p in patches]),
         colour=np.repeat(tint, counts, axis=0),
@@ -64,6 +69,23 @@ def world_mesh(world: World, spacing: float, tolerance: float = 0.0) -> Mesh:
         shapes=shapes,
         textures=names,
     )
+
+
+def _widened(grids: Sequence[Array], shell: int) -> list[Array]:
+    """The grids of points; the broad ones of the first `shell` with borders moved outwards, in the surface."""
+    result = list(grids)
+    for number, grid in enumerate(grids[:shell]):
+        sides = np.linalg.norm(grid[-1, 0] - grid[0, 0]), np.linalg.norm(grid[0, -1] - grid[0, 0])
+        if min(sides) < BROAD:
+            continue
+        points = np.array(grid)
+        for lines in (points, points.swapaxes(0, 1)):
+            for border, inner in ((0, 1), (-1, -2)):
+                outward = lines[border] - lines[inner]
+                length = np.linalg.norm(outward, axis=-1, keepdims=True)
+                lines[border] += OVERLAP * outward / np.maximum(length, 1e-9)
+        result[number] = points
+    return result
 
 
 def _joined(grids: Sequence[Array]) -> Array:
@@ -113,8 +135,9 @@ def _kept_lines(values: Array, spacing: float, tolerance: float) -> Array:
     between = values[:, :-2] + share[..., None, None] * (values[:, 2:] - values[:, :-2])
     away = np.abs(values[:, 1:-1] - between)
     cell = np.floor(along / spacing + 1e-9)
-    straight = (away.max(axis=(2, 3)) < STRAIGHT) & (cell[:, 1:-1] == cell[:, :-2])
-    flat = (away[..., :3].max(axis=(2, 3)) < tolerance) & (away[..., 3:6].max(axis=(2, 3)) < SLIGHT_TURN)
+    exact = away.max(axis=(2, 3)) < STRAIGHT
+    straight = exact & (cell[:, 1:-1] == cell[:, :-2])
+    flat = (away[..., :3].max(axis=(2, 3)) < tolerance) & (away[..., 3:6].max(axis=(2, 3)) < SLIGHT_TURN) & ~exact
     flat &= np.arange(1, lines - 1) % 2 == 1  # never two neighbours, so that errors do not add up
     keep[:, 1:-1] = ~(straight | (flat & (along[:, 2:] - along[:, :-2] < spacing)))
     return keep

@@ -144,7 +144,8 @@ class OpenGLRenderer:
         panes[: len(stage.panes)] = stage.panes
         self.program["panes"].write(panes.tobytes())
         self.program["pane_count"].value = len(stage.panes)
-        self.runs = [(first, count, _box_corners(mesh, first, count)) for _, first, count in mesh.runs.tolist()]
+        self.corners = np.stack([_box_corners(mesh, first, count) for _, first, count in mesh.runs.tolist()])
+        self.firsts = np.append(mesh.runs[:, 1], len(mesh.triangles))  # the runs follow each other without gaps
 
     def frame(self, pose: Array) -> Array:
         """The picture, uint8 (height, width, RGB)."""
@@ -180,9 +181,8 @@ class OpenGLRenderer:
         surfaces.program["to_clip"].write(to_clip.T.astype("f4").tobytes())
         if surfaces is self.surfaces:
             self.program["eye"].value = tuple(float(c) for c in pose[:3, 3])
-        for first, count, corners in self.runs:
-            if _in_view(corners @ to_clip.T):
-                surfaces.render(vertices=3 * count, first=3 * first)
+        for first, stop in _stretches(_in_view(self.corners @ to_clip.T)):
+            surfaces.render(vertices=3 * int(self.firsts[stop] - self.firsts[first]), first=3 * int(self.firsts[first]))
 
     def _picture(self) -> Array:
         height, width = self.camera.height * self.factor, self.camera.width * self.factor
@@ -208,7 +208,14 @@ def _box_corners(mesh: Mesh, first: int, count: int) -> Array:
     return np.array(corners)
 
 
-def _in_view(clip: Array) -> bool:
-    """False when all corners, given in clip coordinates, lie beyond one side of the picture."""
-    x, y, z, w = clip.T
-    return not any(np.all(beyond) for beyond in (x > w, x < -w, y > w, y < -w, z < -w))
+def _in_view(clip: Array) -> Array:
+    """False for boxes whose corners, in clip coordinates (box, 8, 4), all lie beyond one side of the picture."""
+    x, y, z, w = np.moveaxis(clip, -1, 0)
+    beyond = np.stack([x > w, x < -w, y > w, y < -w, z < -w])
+    return np.asarray(~beyond.all(axis=2).any(axis=0))
+
+
+def _stretches(wanted: Array) -> list[tuple[int, int]]:
+    """First and last-but-one positions of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]

@@ -26,7 +26,9 @@ DOORWAY_DEPTH, WINDOW_DEPTH = 0.7, 0.35
 """Metres before a doorway and before a window that stay free."""
 MATCHING = frozenset({"kitchen counter", "kitchen cabinet", "curtain", "stool", "towel", "table lamp"})
 """Kinds whose pieces in one room are alike; what stands around something is alike in any case."""
-TRIES = 4
+NEEDED = 2.5
+"""Weight from which on a piece that fits nowhere is replaced by another design, which may be smaller."""
+TRIES = 6
 """Designs that are tried before a piece is given up."""
 
 
@@ -97,9 +99,10 @@ def _place_wishes(space: Space, room: int, wishes: Sequence[Wish], rng: np.rando
         for kind in (wish.kind for wish in anchors if copy < wish.copies):
             if _coverage(space, room) > CROWDED:
                 break
-            first = copy == 0 or kind.category in MATCHING
-            item = items[kind.category] if first else unplaced(kind, kind.build(rng), room)
-            number = _place(space, item, [], rng)
+            alike = copy == 0 or kind.category in MATCHING
+            number = _place(space, items[kind.category] if alike else unplaced(kind, kind.build(rng), room), [], rng)
+            if number is None and copy == 0 and kind.weight >= NEEDED:
+                number = _place_another(space, room, kind, rng)
             if number is not None:
                 _accompany(space, number, around, rng)
     for wish in wishes:
@@ -111,7 +114,7 @@ def _place_wishes(space: Space, room: int, wishes: Sequence[Wish], rng: np.rando
         if wish.kind.place in ("surface", "hung"):
             _dress(space, room, wish, rng)
         elif wish.kind.place == "ceiling":
-            _light(space, room, wish.kind, rng)
+            _place_another(space, room, wish.kind, rng)
 
 
 def _coverage(space: Space, room: int) -> float:
@@ -162,11 +165,13 @@ def _dress(space: Space, room: int, wish: Wish, rng: np.random.Generator) -> Non
                 break
 
 
-def _light(space: Space, room: int, kind: Kind, rng: np.random.Generator) -> None:
-    """Hang a lamp in a room; one that hangs low needs a table below it, so several are tried."""
-    for _ in range(2 * TRIES):
-        if _place(space, unplaced(kind, kind.build(rng), room), [], rng) is not None:
-            return
+def _place_another(space: Space, room: int, kind: Kind, rng: np.random.Generator) -> int | None:
+    """Try several designs: a smaller bed, or a lamp that does not hang too low where there is no table below it."""
+    for _ in range(TRIES):
+        number = _place(space, unplaced(kind, kind.build(rng), room), [], rng)
+        if number is not None:
+            return number
+    return None
 
 
 def _check(space: Space, plan: FloorPlan) -> None:

@@ -131,8 +131,8 @@ def rectangle_distance(points: Array, centre: Array, size: Array, yaw: float) ->
 def is_walkable(clear: Array, rooms: Sequence[Array], radius: float = WALKING_RADIUS) -> bool:
     """Whether the floor with that much clearance is one piece which reaches every room."""
     free = clear >= radius
-    _, pieces = ndimage.label(free, structure=np.ones((3, 3)))
-    if pieces != 1:
+    labels = np.asarray(ndimage.label(free, structure=np.ones((3, 3)))[0])  # pyright: ignore[reportIndexIssue]
+    if labels.max() != 1:
         return False
     return all((free & room).sum() * CELL**2 >= LEAST_WALKABLE for room in rooms)
 
@@ -199,25 +199,24 @@ class Space:
         room = self.rooms[item.room]
         footprint = item.footprint
         reach = footprint.buffer(margin, join_style="mitre") if margin else footprint
-        return room.contains(reach) and shapely.distance(room.boundary, footprint) >= gap - 1e-6
+        return bool(room.contains(reach)) and float(shapely.distance(room.boundary, footprint)) >= gap - 1e-6
 
     def _meets_nothing(self, item: Item, margin: float, anchor: int | None) -> bool:
         footprint = item.footprint
         low, high = item.span
-        if self._footprints:
-            spans = np.array(self._spans)
-            level = (spans[:, 0] < high - LEVEL_GAP) & (spans[:, 1] > low + LEVEL_GAP)
-            if item.support is not None:
-                level[item.support] = False
-            if item.kind.place == "floor_flat":
-                level &= [not on_rugs(other.kind) for other in self.items]
-            others = np.array(self._footprints)[level]
-            if shapely.dwithin(others, footprint, max(margin, BOX_GAP)).any():
-                return False
+        footprints = np.array(self._footprints, dtype=object)
+        spans = np.array(self._spans).reshape(-1, 2)
+        level = (spans[:, 0] < high - LEVEL_GAP) & (spans[:, 1] > low + LEVEL_GAP)
+        if item.support is not None:
+            level[item.support] = False
+        if item.kind.place == "floor_flat":
+            level &= np.array([not on_rugs(other.kind) for other in self.items], bool)
+        if shapely.dwithin(footprints[level], footprint, max(margin, BOX_GAP)).any():
+            return False
         strip = item.front_strip()
-        if strip is not None and self._footprints:
-            standing = np.array([i.kind.blocks_walking for i in self.items]) & level
-            if standing.any() and shapely.intersects(np.array(self._footprints)[standing], strip.buffer(-0.01)).any():
+        if strip is not None:
+            standing = np.array([i.kind.blocks_walking for i in self.items], bool) & level
+            if shapely.intersects(footprints[standing], strip.buffer(-0.01)).any():
                 return False
         for keep in self.keepouts:
             allowed = not (keep.strict or item.kind.blocks_walking) or (keep.owner is not None and keep.owner == anchor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import shapely
@@ -101,7 +101,8 @@ def draw_plan(rng: np.random.Generator) -> FloorPlan:
 
 def corners(polygon: shapely.Polygon) -> tuple[Point, ...]:
     """The outline counter-clockwise to a millimetre, without points on straight sides."""
-    ring = shapely.geometry.polygon.orient(polygon.simplify(1e-4)).exterior.coords[:-1]
+    plain = cast(shapely.Polygon, polygon.simplify(1e-4))
+    ring = shapely.geometry.polygon.orient(plain).exterior.coords[:-1]
     points = [(round(x, 3) + 0.0, round(y, 3) + 0.0) for x, y in ring]
     return tuple(points)
 

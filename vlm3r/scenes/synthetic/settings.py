@@ -12,7 +12,7 @@ from .walk import WalkSettings
 Quality = Literal["fast", "standard", "best"]
 Backend = Literal["auto", "opengl", "raycast"]
 
-FRAME_RATES: dict[str, float] = {"fast": 6.0, "standard": 10.0, "best": 24.0}
+FRAME_RATES: dict[str, float] = {"fast": 4.0, "standard": 10.0, "best": 24.0}
 """Frames per second of the video by quality, where none is asked for."""
 
 

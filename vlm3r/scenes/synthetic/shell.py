@@ -5,6 +5,7 @@ Each wall is built in its own frame: x runs along it from its left end (seen fro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,14 +14,17 @@ import shapely
 from .catalogue.finishes import WHITE
 from .layouts import WALL_THICKNESS
 from .openings import REVEAL
-from .plan import FloorPlan, Opening, Wall
+from .plan import TOUCHING, FloorPlan, Opening, Wall
 from .shapes import Material, Patch, Solid, box, picture, placed, sheet
+from .texture_pictures import VIEWS
 from .world import RoomShape, World
 
 PAINTS = ("#efe8db", "#f1efea", "#e6e4dc", "#dfe3e0", "#e9dccb", "#d5dcd8", "#e8d9cf", "#cfd8dd", "#ece5c9")
 PAPERS = ("wallpaper_stripes", "wallpaper_damask", "wallpaper_trellis")
 CEILING = Material("#f6f4ef", "plaster", 0.8)
-VIEW = Material("#ffffff", "outside", emission=1.25)
+PAPERED = 0.2
+"""Share of rooms with wallpaper."""
+VIEW_EMISSION = 1.25
 WOODEN_FLOORS = tuple(
     Material(colour, texture, 1 / 2.4, 0.5)
     for colour in ("#c99a6b", "#a9743f", "#d8b58a", "#8b5e3c")
@@ -54,19 +58,28 @@ VIEW_HEIGHTS = (-4.5, 7.5)
 def build_shell(world: World, plan: FloorPlan, rng: np.random.Generator) -> None:
     """Add everything that is no object to the world: its surfaces and the view from its windows."""
     wooden = _pick(WOODEN_FLOORS, rng)
-    papered = rng.random(len(plan.rooms)) < 0.2
+    outlines = [shapely.Polygon(room.polygon) for room in plan.rooms]
+    paints: list[Material] = []
     for number, room in enumerate(plan.rooms):
         floor = wooden if room.use in ("living", "dining") else _pick(FLOORS.get(room.use, WOODEN_FLOORS), rng)
-        paint = Material(str(rng.choice(PAINTS)), "plaster", 0.8)
-        if papered[number] and room.use not in ("bathroom", "kitchen"):
-            paint = Material(paint.colour, str(rng.choice(PAPERS)), 1 / 1.2)
+        paint = _paint(room.use, rng)
+        open_to = [k for k in range(number) if outlines[k].distance(outlines[number]) < TOUCHING]
+        paints.append(paints[open_to[0]] if open_to else paint)
         world.shell += _slabs(room, 0.0, floor, FLOOR_STEP, up=True)
         world.shell += _slabs(room, plan.height, CEILING, 0.12, up=False)
         for wall in plan.walls:
             if wall.room == number:
-                material = SPLASH if room.use == "bathroom" else paint
+                material = SPLASH if room.use == "bathroom" else paints[number]
                 world.shell += placed(_wall(wall, plan.height, material, floor), *wall.frame)
-    world.view += _backdrop(plan)
+    world.view += _backdrop(plan, Material("#ffffff", str(rng.choice(VIEWS)), emission=VIEW_EMISSION))
+
+
+def _paint(use: str, rng: np.random.Generator) -> Material:
+    """Paint, or wallpaper where it is dry."""
+    colour = str(rng.choice(PAINTS))
+    if rng.random() < PAPERED and use not in ("bathroom", "kitchen"):
+        return Material(colour, str(rng.choice(PAPERS)), 1 / 1.2)
+    return Material(colour, "plaster", 0.8)
 
 
 def _pick(materials: tuple[Material, ...], rng: np.random.Generator) -> Material:
@@ -120,7 +133,8 @@ def _wall(wall: Wall, height: float, material: Material, floor: Material) -> Sol
         at = 0.0
         for low, high in [*inside, (height, height)]:
             if low - at > 1e-6:
-                solid.append(sheet((left, 0, at), (right - left, 0, 0), (0, 0, low - at), material, WALL_STEP))
+                flat = sheet((left, 0, at), (right - left, 0, 0), (0, 0, low - at), material, WALL_STEP)
+                solid.append(replace(flat, uv=flat.points[..., [0, 2]] * material.scale))  # runs on beyond the holes
             at = max(at, high)
     for hole in holes:
         solid += _lining(hole, material, floor)
@@ -163,15 +177,15 @@ def _skirting(left: float, right: float) -> Solid:
     return box((middle, -0.007, SKIRTING_HEIGHT / 2), (right - left, 0.014, SKIRTING_HEIGHT), WHITE, 0.005, 0.12)
 
 
-def _backdrop(plan: FloorPlan) -> list[Patch]:
+def _backdrop(plan: FloorPlan, material: Material) -> list[Patch]:
     """The world outside: four bright pictures around the home, which one sees through the windows only."""
     corners = np.array([corner for room in plan.rooms for corner in room.polygon])
     (west, south), (east, north) = corners.min(0) - VIEW_DISTANCE, corners.max(0) + VIEW_DISTANCE
     low, high = VIEW_HEIGHTS
     up = (0.0, 0.0, high - low)
     return [
-        picture((west, north, low), (east - west, 0, 0), up, VIEW),
-        picture((east, north, low), (0, south - north, 0), up, VIEW),
-        picture((east, south, low), (west - east, 0, 0), up, VIEW),
-        picture((west, south, low), (0, north - south, 0), up, VIEW),
+        picture((west, north, low), (east - west, 0, 0), up, material),
+        picture((east, north, low), (0, south - north, 0), up, material),
+        picture((east, south, low), (west - east, 0, 0), up, material),
+        picture((west, south, low), (0, north - south, 0), up, material),
     ]

@@ -22,6 +22,8 @@ BRIGHT = 1.0
 """Exposed radiance that a tenth of a home's surface may exceed."""
 GREY = 0.5
 """Reflected share of light that counts as neither dark nor bright."""
+FILL = 0.08
+"""Least light of any surface, relative to the home's median."""
 WHITE_BALANCE = 0.6
 """Share, as a power, of the light's colour that the picture takes out."""
 
@@ -87,10 +89,16 @@ def set_stage(world: World, settings: RenderSettings, seed: int) -> Stage:
     albedo = mesh.colour * linear(textures).mean(axis=(1, 2))[mesh.style[:, 0].astype(int)]
     effort = Effort(settings.light_samples, settings.sky_rays, settings.bounces, settings.smoothing)
     light = bake(world, mesh, probes, albedo, effort, seed)
-    exposed = np.column_stack([light.irradiance * exposure(mesh, light.irradiance, albedo), light.daylight])
+    seen = _filled_in(light.irradiance)
+    exposed = np.column_stack([seen * exposure(mesh, seen, albedo), light.daylight])
     largest = sorted(world.windows, key=lambda w: -float(np.linalg.norm(np.cross(w.edge_u, w.edge_v))))[:MAX_PANES]
     panes = np.array([(w.corner, w.edge_u, w.edge_v) for w in largest], np.float32).reshape(-1, 3, 3)
     return Stage(mesh, exposed.astype(np.float32), textures, panes)
+
+
+def _filled_in(irradiance: Array) -> Array:
+    """The light (vertex, 3) with a little of what is usual in the home where there is next to none, as in crevices."""
+    return np.hypot(irradiance, FILL * np.median(irradiance, axis=0))
 
 
 def exposure(mesh: Mesh, irradiance: Array, albedo: Array) -> Array:

@@ -45,6 +45,8 @@ MAX_TURN = 60.0
 """Degrees per second."""
 LARGE_ROOM = 18.0
 """Square metres from which on a room has one more stop."""
+FAR_APART = 2.0
+"""Metres between two stops of a room, if need be nearer to walls."""
 OPEN_FLOOR = 0.8
 """Clearance in metres that a stop has where the room allows it."""
 
@@ -149,11 +151,14 @@ def _route(world: World, ground: Ground, rng: np.random.Generator, margin: float
         members = np.flatnonzero(shapely.contains_xy(outline, positions))
         if not len(members):
             raise NoWay(f"nowhere to stand in the {room.use}")
-        clearance = ground.clearance.ravel()[cells[members]]
-        members = members[clearance >= min(OPEN_FLOOR, 0.75 * clearance.max())]
         wanted = 2 + (outline.area > LARGE_ROOM) if len(world.rooms) == 1 else 1 + (outline.area > LARGE_ROOM)
-        chosen = _spread(positions[members], wanted, rng)
-        places += cells[members[chosen]].tolist()
+        clearance = ground.clearance.ravel()[cells[members]]
+        for least in (OPEN_FLOOR, (OPEN_FLOOR + margin) / 2, margin):
+            open_floor = members[clearance >= min(least, 0.75 * clearance.max())]
+            chosen = _spread(positions[open_floor], wanted, rng)
+            if wanted == 1 or np.linalg.norm(np.ptp(positions[open_floor[chosen]], axis=0)) >= FAR_APART:
+                break
+        places += cells[open_floor[chosen]].tolist()
         rooms += [number] * len(chosen)
     if len(places) < 2:
         raise NoWay("too little room to walk")

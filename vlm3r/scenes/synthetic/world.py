@@ -1,4 +1,4 @@
-"""A furnished home as the renderer and the annotations see it: surfaces, named instances with oriented boxes, lights."""
+"""A furnished home as renderer and annotations see it: surfaces, named instances with oriented boxes, lights."""
 
 from __future__ import annotations
 
