@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if line.startswith("vlm3r ")]
+COMMANDS = [
+    [line for line in text.splitlines() if line.startswith("vlm3r ")] for kind, text in BLOCKS if kind == "bash"
+]
 SCRIPTS = sorted(set(re.findall(r"(?:bash|python) (scripts/\S+)", README)))
 
 
@@ -23,13 +25,14 @@ def clone_like(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command(command, clone_like):
-    words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
-    done = subprocess.run(
-        [sys.executable, "-m", "vlm3r.cli", *words[1:]], cwd=clone_like, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("commands", [block for block in COMMANDS if block], ids=lambda block: block[0].split(" --")[0])
+def test_commands_of_one_block_run_one_after_the_other(commands, clone_like):
+    for command in commands:
+        words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
+        done = subprocess.run(
+            [sys.executable, "-m", "vlm3r.cli", *words[1:]], cwd=clone_like, capture_output=True, text=True, timeout=280
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("example", [text for kind, text in BLOCKS if kind == "python"])

@@ -1,4 +1,4 @@
-"""The same runs on a real Ray cluster of two nodes with one core each."""
+"""The same runs, scenes and questions on a real Ray cluster of two nodes with one core each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from vlm3r.commands.scenes import generate as generate_rooms
 from vlm3r.errors import UserError
-from vlm3r.workers import WINDOW, run
+from vlm3r.qa.engine import GenerateOptions
+from vlm3r.qa.engine import generate as generate_questions
+from vlm3r.qa.sources import find_sources
+from vlm3r.scenes.synthetic.settings import SceneSettings
+from vlm3r.scenes.synthetic.walk import WalkSettings
+from vlm3r.workers import WINDOW, Engine, run
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vlm3r[ray]'")
+
+ENGINES: tuple[Engine, ...] = ("local", "ray")
 
 
 def square_and_node(number: int, meeting: Path) -> tuple[int, str | None]:
@@ -110,3 +118,19 @@ def test_a_cluster_takes_items_only_as_they_are_needed_and_a_connection_of_ours_
     outcomes.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert ray.is_initialized()
     ray.shutdown()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.timeout(900)  # cores that also run other tests start Ray's processes slowly
+def test_a_cluster_makes_the_same_rooms_and_questions(cluster: None, tmp_path: Path):
+    quick = SceneSettings(fps=1.0, sampled_frames=6, walk=WalkSettings(shortest=6.0, pause=1.5))
+    for engine in ENGINES:
+        assert generate_rooms(2, 8, tmp_path / engine, quick, workers=2, engine=engine) == 0
+        sources = find_sources([tmp_path / engine])
+        generate_questions(sources, tmp_path / f"{engine}.jsonl", GenerateOptions(), workers=2, engine=engine)
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
+    assert (tmp_path / "local.jsonl").read_bytes() == (tmp_path / "ray.jsonl").read_bytes()
+    assert (tmp_path / "local.jsonl").stat().st_size > 0

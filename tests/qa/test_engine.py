@@ -29,13 +29,6 @@ def test_one_and_two_workers_write_the_same_bytes(rooms, tmp_path):
     assert meta_path(tmp_path / "one.jsonl").read_bytes() == meta_path(tmp_path / "two.jsonl").read_bytes()
 
 
-def test_a_ray_cluster_writes_the_same_bytes(rooms, tmp_path):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vlm3r[ray]'")
-    generate(find_sources([rooms]), tmp_path / "local.jsonl", GenerateOptions())
-    generate(find_sources([rooms]), tmp_path / "ray.jsonl", GenerateOptions(), workers=2, engine="ray")
-    assert (tmp_path / "local.jsonl").read_bytes() == (tmp_path / "ray.jsonl").read_bytes()
-
-
 def test_another_seed_gives_other_questions(rooms, tmp_path):
     ids = [{row["id"] for row in make(rooms, tmp_path / f"{s}", GenerateOptions(seed=s))[1]} for s in (0, 1)]
     assert not ids[0] & ids[1]
@@ -186,3 +179,13 @@ def test_wrong_options_are_refused(settings, reason):
 )
 def test_types_may_be_named_as_rows_name_them(name, kinds):
     assert list(GenerateOptions(tasks=(name,)).limits()) == kinds
+
+
+@pytest.mark.parametrize("place", ["file/q.jsonl", "folder", "n" * 300])
+def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(rooms, tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError) as caught:
+        make(rooms, tmp_path / place, GenerateOptions(tasks=("room_size_estimation",)), overwrite=True)
+    assert "\n" not in str(caught.value) and place in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

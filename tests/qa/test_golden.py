@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -220,3 +221,13 @@ def test_positions_in_a_frame_agree(name):
             answer = mine[axis] if mine else opposite[turned[axis]]
             if math.fabs(row[f"gap_{axis}"] - 0.15) > 1e-4:
                 assert answer == row[axis], row
+
+
+def test_names_that_hold_a_separator_are_not_put_into_lists():
+    scene = scene_of("synth0001_00")
+    names = {name: f"{name}, large" for name in scene.counts}
+    objects = tuple(replace(o, category=names[o.category]) for o in scene.objects)
+    renamed = replace(scene, objects=objects, counts={names[name]: count for name, count in scene.counts.items()})
+    task, rng = AppearanceOrder(PUBLISHED), np.random.default_rng(0)
+    assert list(task.items(SceneGraph(scene), rng, 5))
+    assert not list(task.items(SceneGraph(renamed), rng, 5))

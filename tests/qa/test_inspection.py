@@ -170,3 +170,59 @@ def test_files_that_hold_no_questions_are_refused(tmp_path, content, reason):
         statistics(tmp_path / "q.jsonl")
     with pytest.raises(UserError, match="cannot be read"):
         statistics(tmp_path / "absent.jsonl")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b'{"question_type": "object_counting"}\n'])
+def test_rows_that_lack_fields_or_are_no_text_are_refused(tmp_path, content):
+    (tmp_path / "q.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=r"q\.jsonl"):
+        statistics(tmp_path / "q.jsonl")
+
+
+def test_places_that_cannot_be_written_are_named(file, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        inspect_questions(file, tmp_path / "absent" / "p.html", number=1)
+    with pytest.raises(UserError, match="cannot be written"):
+        plot_statistics(statistics(file), tmp_path / "taken")
+
+
+@pytest.mark.parametrize("name", ["../red.png", "junk.png", "n" * 300])
+def test_pictures_outside_the_scene_or_unreadable_are_drawn_instead(rooms, tmp_path, name):
+    Image.new("RGB", (640, 480), "red").save(tmp_path / "red.png")
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    (folder / "junk.png").write_text("no picture")
+    scene = read_scene(rooms / "chance00000" / "scene.json")
+    frames = tuple(dataclasses.replace(frame, image=name) for frame in scene.frames)
+    shown = picture(dataclasses.replace(scene, frames=frames), folder, 0, {"objects": []})
+    assert "drawn" in shown.caption
+
+
+def test_names_cannot_bring_markup_into_a_page(rooms, tmp_path):
+    name = "<script>alert(1)</script>"
+    scene = read_scene(rooms / "chance00000" / "scene.json")
+    objects = tuple(dataclasses.replace(o, category=name + o.category) for o in scene.objects)
+    counts = {name + category: count for category, count in scene.counts.items()}
+    (tmp_path / "s").mkdir()
+    write_scene(
+        dataclasses.replace(scene, scene_id=name, objects=objects, counts=counts), tmp_path / "s" / "scene.json"
+    )
+    generate(find_sources([tmp_path / "s"]), tmp_path / "q.jsonl", GenerateOptions(per_scene=1))
+    inspect_questions(tmp_path / "q.jsonl", tmp_path / "p.html", places=[tmp_path / "s"])
+    page = (tmp_path / "p.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page
+
+
+def test_scenes_given_one_by_one_are_told_apart(rooms, tmp_path):
+    places = []
+    for parent, name in (("a", "chance00000"), ("b", "chance00001")):
+        shutil.copytree(rooms / name, tmp_path / parent / "room")
+        places.append(tmp_path / parent / "room")
+    out = tmp_path / "q.jsonl"
+    options = GenerateOptions(tasks=("room_size_estimation",), balance=False)
+    generate(find_sources(places), out, options)
+    assert {row["provenance"]["source"] for row in rows_of(out)} == {"room"}
+    assert inspect_questions(out, tmp_path / "p.html", places=places) == 2
+    with pytest.raises(UserError, match="has no scene room"):
+        inspect_questions(out, tmp_path / "p.html", places=places[:1])

@@ -245,6 +245,13 @@ def test_only_what_the_frames_show_is_named():
     assert not any(hidden in (*item.slots.values(), *item.slots["steps"].split(" | ")) for item in items(seen))
 
 
+def test_names_that_look_like_steps_are_not_named():
+    scene = furnished(2)
+    assert items(scene)
+    objects = tuple(replace(o, category=f"{o.category} | {i}") for i, o in enumerate(scene.objects))
+    assert not items(replace(scene, objects=objects, counts={o.category: 1 for o in objects}))
+
+
 def test_items_have_the_benchmark_form():
     seen = 0
     for seed in range(6):

@@ -32,7 +32,9 @@ def test_a_part_of_share_zero_stays_empty():
     assert {splits.part(name) for name in NAMES} == {"train"}
 
 
-@pytest.mark.parametrize("shares", [{"train": 0.5}, {"train": 1.2, "test": -0.2}, {}])
+@pytest.mark.parametrize(
+    "shares", [{"train": 0.5}, {"train": 1.2, "test": -0.2}, {"train": float("nan"), "test": 1.0}, {}]
+)
 def test_shares_that_do_not_add_up_are_refused(shares):
     with pytest.raises(UserError, match="add up to 1"):
         Splits(shares=shares)

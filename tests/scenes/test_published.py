@@ -235,3 +235,72 @@ def test_our_own_format_gives_back_every_field(load, tmp_path):
     write_scene(scene, tmp_path / "scene.json")
     assert scene_record(read_scene(tmp_path / "scene.json")) == scene_record(scene)
     assert "NaN" not in (tmp_path / "scene.json").read_text().replace("\\", "")
+
+
+def test_a_change_leaves_the_other_spelling_and_absent_keys_as_they_were(load, tmp_path):
+    records = scene_records()
+    record = records["s0"]
+    record["object_bbox"] = record.pop("object_bboxes")
+    del record["room_center"], record["object_counts"]
+    scene = load(records)
+    scene = dataclasses.replace(scene, room=dataclasses.replace(scene.room, area=30.0))
+    save_published_metadata([scene], tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text())["s0"]
+    assert written == {**record, "room_size": 30.0}
+    assert list(written) == list(record)
+
+
+def test_an_unusable_box_still_counts_where_there_are_no_counts(load):
+    records = scene_records()
+    del records["s0"]["object_counts"]
+    records["s0"]["object_bboxes"]["chair"][0]["axesLengths"] = [0, 1, 1]
+    scene = load(records)
+    assert scene.counts == {"sofa": 1, "chair": 2}  # else the other chair would pass for the only one
+    assert len(scene.objects) == 2
+
+
+HALF_A_CHARACTER = "\ud800"
+EXTREMES = {
+    "half a character": (lambda s, f: s["object_bboxes"].update({HALF_A_CHARACTER: []}), "no valid Unicode"),
+    "blank category": (lambda s, f: s["object_counts"].update({" ": 1}), "is blank"),
+    "centre": (lambda s, f: s["object_bboxes"]["sofa"][0].update(centroid=[1e200, 0, 0]), "beyond"),
+    "integer": (lambda s, f: s["object_bboxes"]["sofa"][0].update(centroid=[10**400, 0, 0]), "no number"),
+    "count": (lambda s, f: s["object_counts"].update(sofa=10**30), "too large"),
+    "picture": (lambda s, f: f.update(img_width=0), "camera's width is 0"),
+    "pose": (lambda s, f: f["frames"][0].update(camera_pose_camera_to_world=[[1e300] * 4] * 4), "beyond"),
+    "2-D box": (lambda s, f: f["frames"][0]["bboxes_2d"][0].update(bbox_2d=[0, 0, 1e300, 1]), "beyond"),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extreme_values_are_left_out_and_named(load, name):
+    change, reason = EXTREMES[name]
+    scenes, frames = scene_records(), frame_records()
+    change(scenes["s0"], frames["s0"])
+    scene = load(scenes, frames)
+    assert len(scene.problems) == 1 and reason in scene.problems[0]
+    scene.problems[0].encode()
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_frame_id_of_endless_digits_is_a_name(load, digits):
+    frames = frame_records()
+    frames["s0"]["frames"][0]["frame_id"] = "9" * digits
+    scene = load(scene_records(), frames)
+    assert [frame.timestamp for frame in scene.frames] == [0.0, None]
+
+
+def test_large_instance_ids_stay_apart(load):
+    records, first, second = scene_records(), 2**53, 2**53 + 1  # one number as floats
+    for entry, identity in zip(records["s0"]["object_bboxes"]["chair"], (first, second), strict=True):
+        entry["instance_id"] = identity
+    scene = load(records)
+    assert [o.instance_id for o in scene.objects] == [3, first, second] and not scene.problems
+
+
+def test_a_scene_id_that_cannot_be_written_is_an_error_of_that_scene(tmp_path):
+    records = scene_records()
+    records[HALF_A_CHARACTER] = records["s0"]
+    (tmp_path / "scenes.json").write_text(json.dumps(records))
+    outcomes = dict(read_published(tmp_path / "scenes.json"))
+    assert isinstance(outcomes[ascii(HALF_A_CHARACTER)], UserError) and not isinstance(outcomes["s0"], UserError)

@@ -18,6 +18,7 @@ from typing import Any
 
 from vlm3r import __version__
 from vlm3r.errors import UserError
+from vlm3r.files import first_line
 from vlm3r.qa.balance import BalanceSettings, count, select, trim
 from vlm3r.qa.debias import DebiasSettings, debias
 from vlm3r.qa.proposals import ProposeSettings, propose, question_types, to_line
@@ -130,10 +131,31 @@ def generate(
         about: further facts for the sidecar, such as the folder of scenes.
 
     Raises:
-        UserError: the file exists, or no scene gave a question.
+        UserError: the file exists or cannot be written, or no scene gave a question.
     """
+    try:
+        _check_place(out, overwrite)
+        return _generate(sources, out, options, workers, engine, report, about or {})
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({first_line(error)}); mend that or choose another --out") from error
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
     if out.exists() and not overwrite:
         raise UserError(f"{out}: exists already; give another --out, or --overwrite")
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder; give --out the name of a file")
+
+
+def _generate(
+    sources: Iterable[SceneSource],
+    out: Path,
+    options: GenerateOptions,
+    workers: int,
+    engine: Engine,
+    report: Report,
+    about: Mapping[str, Any],
+) -> Summary:
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.with_name(f".{out.name}.{_fingerprint(options)}.partial")
     work.mkdir(exist_ok=True)
@@ -147,10 +169,12 @@ def generate(
         raise
     if not summary.proposed:
         shutil.rmtree(work)
-        raise UserError(f"{out}: not written, because no scene gave a question ({_first_reason(summary)})")
+        raise UserError(
+            f"{out}: not written, because no scene gave a question ({_first_reason(summary, options.split)})"
+        )
     chosen = Spool(work / "chosen.jsonl")
     _choose(spool, chosen, options)
-    _write(chosen, out, work, options, summary, about or {})
+    _write(chosen, out, work, options, summary, about)
     shutil.rmtree(work)
     return summary
 
@@ -207,9 +231,9 @@ def _account(record: Record, summary: Summary, names: set[str], report: Report) 
     summary.proposed.update(question["question_type"] for question in record["questions"])
 
 
-def _first_reason(summary: Summary) -> str:
+def _first_reason(summary: Summary, split: str | None) -> str:
     if not summary.scenes:
-        return "there are no scenes of this part of the split"
+        return f"there are no scenes of the part {split}" if split else "there are no scenes"
     reasons = [*summary.failed.values(), *(problems[0] for problems in summary.warned.values())]
     return reasons[0] if reasons else "none has enough objects or frames for the tasks asked"
 

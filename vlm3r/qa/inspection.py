@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vlm3r.errors import UserError
+from vlm3r.files import replacing
 from vlm3r.qa.engine import meta_path
 from vlm3r.qa.floor_map import floor_map
 from vlm3r.qa.pictures import colour, frames_to_show, picture, strip
@@ -71,11 +72,10 @@ def inspect_questions(
     if not rows:
         raise UserError(f"{file}: holds no questions of {', '.join(tasks) or 'any type'}")
     scenes = _scenes_of(rows, *((places, ()) if places else _known_places(file)))
-    cards = [_card(row, *scenes[row["provenance"]["source"]]) for row in rows]
+    cards = [_card(row, *scenes[_place(row)]) for row in rows]
     content = page(file.name, cards).encode() if out.suffix.lower() == ".html" else sheet(cards)
-    temporary = out.with_name(f".{out.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(out)
+    with replacing(out) as building:
+        building.write_bytes(content)
     return len(cards)
 
 
@@ -113,17 +113,24 @@ def _known_places(file: Path) -> tuple[list[Path], list[Path]]:
 
 def _scenes_of(
     rows: Sequence[Mapping[str, Any]], places: Sequence[Path], frames_files: Sequence[Path]
-) -> dict[str, tuple[Scene, Path]]:
-    """The scenes of the rows with the folders of their files."""
-    wanted = {row["provenance"]["source"] for row in rows}
+) -> dict[tuple[str, str], tuple[Scene, Path]]:
+    """The scenes of the rows with the folders of their files, by `_place`."""
+    wanted = {_place(row) for row in rows}
+    keys = {key for key, _ in wanted}
     found = {}
     for source in find_sources(places, frames_files):
-        if source.key in wanted:
-            found[source.key] = (source.open(), source.path.parent)
-        if len(found) == len(wanted):
+        if source.key in keys:
+            scene = source.open()
+            found.setdefault((source.key, scene.scene_id), (scene, source.path.parent))
+        if wanted <= set(found):
             return found
     missing = sorted(wanted - set(found))
-    raise UserError(f"{places[0]}: has no scene {missing[0]}; give the folder of the scenes with --scenes")
+    raise UserError(f"{places[0]}: has no scene {missing[0][0]}; give the folder of the scenes with --scenes")
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Key of the source and id of the scene: folders that were given together may use one key for two scenes."""
+    return row["provenance"]["source"], row["scene_name"]
 
 
 def _card(row: Mapping[str, Any], scene: Scene, folder: Path) -> Card:

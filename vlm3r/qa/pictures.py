@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -64,7 +65,7 @@ def picture(scene: Scene, folder: Path, place: int, question: Mapping[str, Any])
     image = pixels or _wire_frame(scene, frame, question)
     width = scene.intrinsics.width if scene.intrinsics else image.width
     scale = HEIGHT / image.height
-    shown = image.convert("RGB").resize((max(1, round(image.width * scale)), HEIGHT))
+    shown = image.resize((max(1, round(image.width * scale)), HEIGHT))
     _mark(shown, frame, question, shown.width / width)
     return Picture(shown, f"frame {place + 1} of {len(scene.seen_frames)}{note}")
 
@@ -76,17 +77,27 @@ def _area(frame: Frame, instance_id: int | None) -> float:
 
 def _pixels(scene: Scene, folder: Path, place: int) -> Image.Image | None:
     """The frame from its image file or from the video; None where neither is there."""
-    frame = scene.seen_frames[place]
-    if frame.image and (folder / frame.image).is_file():
-        return Image.open(folder / frame.image)
-    if not scene.video or not (folder / scene.video).is_file():
-        return None
-    from vlm3r.processing.video import decode_indices
-
+    image, video = (_file_below(folder, name) for name in (scene.seen_frames[place].image, scene.video))
     position = place if scene.sampled is None else scene.sampled[place]
     try:
-        return Image.fromarray(np.asarray(decode_indices(folder / scene.video, [position]).frames[0]))
-    except (UserError, IndexError):
+        if image is not None:
+            return Image.open(image).convert("RGB")
+        if video is not None:
+            from vlm3r.processing.video import decode_indices
+
+            return Image.fromarray(np.asarray(decode_indices(video, [position]).frames[0]))
+    except (UserError, IndexError, OSError, Image.DecompressionBombError):
+        pass  # unreadable pictures are drawn, as missing ones are
+    return None
+
+
+def _file_below(folder: Path, name: str | None) -> Path | None:
+    """The file that a scene names, if it is there; a page must not show what lies outside the scene's folder."""
+    path = Path(os.path.normpath(folder / (name or "")))
+    inside = path.is_relative_to(os.path.normpath(folder))
+    try:
+        return path if name and inside and path.is_file() else None
+    except OSError:  # a name that no file can have
         return None
 
 

@@ -20,7 +20,7 @@ class SceneSource:
     """One scene that can be opened, here or in another process."""
 
     key: str
-    """Path relative to the folder that was given, behind `#` the scene id where a file holds many."""
+    """Path relative to the folder that was given, or its name; behind `#` the scene id where a file holds many."""
     path: Path
     """The file that holds it."""
     stamp: str
@@ -83,7 +83,8 @@ def _in_folder(folder: Path) -> Iterator[SceneSource]:
         return
     for path in find_scenes(folder):
         relative = path.parent.relative_to(folder).as_posix()
-        yield SceneSource(relative, path, _stamp(path), root="" if relative == "." else relative)
+        root = "" if relative == "." else relative
+        yield SceneSource(root or folder.resolve().name, path, _stamp(path), root=root)
 
 
 def _in_file(path: Path, folder: Path, frames_file: Path | None) -> Iterator[SceneSource]:

@@ -22,7 +22,7 @@ class Splits:
     """Share of the scenes per part; they add up to 1."""
 
     def __post_init__(self) -> None:
-        if any(share < 0 for share in self.shares.values()) or abs(sum(self.shares.values()) - 1) > 1e-9:
+        if not all(0 <= share <= 1 for share in self.shares.values()) or abs(sum(self.shares.values()) - 1) > 1e-9:
             raise UserError(f"shares {dict(self.shares)}: give shares from 0 to 1 that add up to 1")
 
     def part(self, scene_id: str) -> str:

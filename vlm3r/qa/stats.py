@@ -11,10 +11,12 @@ from typing import Any
 
 from vlm3r.errors import UserError
 from vlm3r.evaluation.baselines import fit, random_choice, score_prior, target_of
+from vlm3r.files import first_line
 from vlm3r.qa.rows import benchmark_view
 from vlm3r.qa.splits import stable_number
 from vlm3r.qa.types import QUESTION_TYPES, question_type
 
+NEEDED = ("scene_name", "question_type", "options", "ground_truth")
 READ = ("id", "scene_name", "question_type", "options", "ground_truth", "mc_answer")
 
 
@@ -57,13 +59,16 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    yield benchmark_view(json.loads(line))
+                    row = benchmark_view(json.loads(line))
+                    if missing := [name for name in NEEDED if name not in row]:
+                        raise KeyError(*missing[:1])
+                    yield row
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise UserError(
                         f"{file}: line {number} is no row of questions ({error}); generate it again"
                     ) from None
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); make it with `vlm3r qa generate`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read ({first_line(error)}); make it with `vlm3r qa generate`") from None
 
 
 def statistics(file: Path, prior_file: Path | None = None) -> Statistics:
@@ -164,5 +169,8 @@ def plot_statistics(found: Statistics, folder: Path) -> list[Path]:
     """Write the plots and return their paths."""
     from vlm3r.qa import plots
 
-    folder.mkdir(parents=True, exist_ok=True)
-    return plots.draw_all(found, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return plots.draw_all(found, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({first_line(error)}); choose another folder") from None

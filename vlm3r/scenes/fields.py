@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 
 from vlm3r.errors import UserError
-from vlm3r.scenes.schema import Array, OrientedBox, rotation_problem
+from vlm3r.scenes.schema import Array, Intrinsics, OrientedBox, rotation_problem
 
 MAX_FILE_BYTES = 4 << 30
+MAX_METRES = 1e7
+"""Beyond any map's coordinates; squares and products of what is larger could overflow."""
+MAX_PIXELS = 1 << 20
+"""More than any picture's edge."""
+MAX_INTEGER = 2**63 - 1
 
 
 class FieldError(ValueError):
@@ -34,10 +39,13 @@ def number(value: Any, name: str) -> float:
 
 
 def integer(value: Any, name: str) -> int:
-    """A whole number; text that spells one is accepted."""
-    result = number(value, name)
+    """A whole number of at most 64 bits; text that spells one is accepted."""
+    exact = isinstance(value, int) and not isinstance(value, bool)  # a float would change large ones
+    result = value if exact else number(value, name)
     if result != int(result):
         raise FieldError(f"{name} is {result:g}, not a whole number")
+    if abs(result) > MAX_INTEGER:
+        raise FieldError(f"{name} is too large")
     return int(result)
 
 
@@ -45,7 +53,7 @@ def array(value: Any, shape: tuple[int, ...], name: str) -> Array:
     """Finite numbers of a given shape; nested or flat, numbers given as text accepted."""
     try:
         result = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise FieldError(f"{name} holds something that is no number") from None
     if result.size != math.prod(shape):
         raise FieldError(f"{name} has {result.size} numbers instead of {math.prod(shape)}")
@@ -54,9 +62,17 @@ def array(value: Any, shape: tuple[int, ...], name: str) -> Array:
     return result.reshape(shape)
 
 
+def metres(value: Any, shape: tuple[int, ...], name: str) -> Array:
+    """Finite coordinates or lengths of a given shape, none beyond `MAX_METRES`."""
+    result = array(value, shape, name)
+    if np.abs(result).max() > MAX_METRES:
+        raise FieldError(f"{name} has a value beyond {MAX_METRES:g} m")
+    return result
+
+
 def oriented_box(centre: Any, size: Any, axes: Any) -> OrientedBox:
     """A box with positive edges and orthonormal axes; a mirrored triple of axes is allowed."""
-    box = OrientedBox(array(centre, (3,), "centre"), array(size, (3,), "size"), array(axes, (3, 3), "axes"))
+    box = OrientedBox(metres(centre, (3,), "centre"), metres(size, (3,), "size"), metres(axes, (3, 3), "axes"))
     if (box.size <= 0).any():
         raise FieldError(f"size {box.size.tolist()} has an edge that is not positive")
     problem = rotation_problem(box.axes)
@@ -69,7 +85,7 @@ def pose(value: Any) -> Array:
     """A camera-to-world matrix (4, 4)."""
     if value is None:
         raise FieldError("pose is missing")
-    matrix = array(value, (4, 4), "pose")
+    matrix = metres(value, (4, 4), "pose")
     problem = rotation_problem(matrix[:3, :3])
     if problem:
         raise FieldError(f"pose's rotation {problem}")
@@ -80,17 +96,44 @@ def pose(value: Any) -> Array:
 
 def pixel_box(value: Any) -> tuple[int, int, int, int]:
     """xmin, ymin, xmax, ymax, inclusive."""
-    xmin, ymin, xmax, ymax = (int(v) for v in array(value, (4,), "bbox_2d"))
+    corners = array(value, (4,), "bbox_2d")
+    if np.abs(corners).max() > MAX_PIXELS:
+        raise FieldError(f"bbox_2d has a corner beyond {MAX_PIXELS} pixels")
+    xmin, ymin, xmax, ymax = (int(v) for v in corners)
     if xmax < xmin or ymax < ymin:
         raise FieldError(f"bbox_2d [{xmin}, {ymin}, {xmax}, {ymax}] is empty")
     return xmin, ymin, xmax, ymax
 
 
+def camera(intrinsics: Intrinsics) -> Intrinsics:
+    """The same camera, if its picture and focal lengths are not empty."""
+    for name in ("width", "height", "fx", "fy"):
+        value = getattr(intrinsics, name)
+        if not 0 < value <= MAX_PIXELS:
+            raise FieldError(f"the camera's {name} is {value:g}, not above 0 and at most {MAX_PIXELS} pixels")
+    return intrinsics
+
+
 def text(value: Any, name: str) -> str:
-    """A string."""
+    """A string that can be written as UTF-8."""
     if not isinstance(value, str):
         raise FieldError(f"{name} is {_kind(value)}, not text")
+    if not writable(value):
+        raise FieldError(f"{name} {value!r} is no valid Unicode")
     return value
+
+
+def writable(value: str) -> bool:
+    """Whether a string is valid Unicode: JSON may spell halves of characters, which no file can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def category(value: Any, name: str = "category") -> str:
+    """A category's name: one line of text that is not blank."""
+    result = text(value, name)
+    if not result.strip() or result.splitlines() != [result]:
+        raise FieldError(f"{name} {result!r} is blank or has line breaks")
+    return result
 
 
 def optional_text(record: Mapping[str, Any], name: str) -> str | None:

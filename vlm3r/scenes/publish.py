@@ -53,17 +53,20 @@ def published_records(scene: Scene) -> tuple[Record, Record | None]:
         return current
     raw, raw_frames = scene.source["scene"], scene.source.get("frames")
     before = scene_from_published(scene.scene_id, raw, raw_frames)
+    short = "object_bbox" in raw and "object_bboxes" not in raw
+    usual = _renamed(raw, "object_bbox", "object_bboxes") if short else raw
+    updated = _updated(usual, _scene_record(before), current[0], usual)
     return (
-        _updated(_usual_names(raw), _scene_record(before), current[0], raw),
+        _renamed(updated, "object_bboxes", "object_bbox") if short else updated,
         current[1]
         if raw_frames is None
         else _updated(_in_video_order(raw_frames), _frame_record(before), current[1], raw_frames),
     )
 
 
-def _usual_names(raw: Mapping[str, Any]) -> Record:
-    """The record with the boxes under the name that `_scene_record` uses."""
-    return {("object_bboxes" if key == "object_bbox" else key): value for key, value in raw.items()}
+def _renamed(record: Mapping[str, Any], old: str, new: str) -> Record:
+    """The record with one key renamed, in its place."""
+    return {(new if key == old else key): value for key, value in record.items()}
 
 
 def _in_video_order(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,9 +84,10 @@ def _updated(raw: Any, before: Any, current: Any, whole: Any) -> Any:
         return whole
     if isinstance(raw, Mapping) and isinstance(before, Mapping) and isinstance(current, Mapping):
         kept = {key: value for key, value in raw.items() if key in current or key not in before}
+        added = [k for k in current if k not in raw and not (k in before and _same(before[k], current[k]))]
         return {
             key: _updated(raw.get(key), before.get(key), current[key], raw.get(key)) if key in current else kept[key]
-            for key in [*kept, *(key for key in current if key not in kept)]
+            for key in [*kept, *added]
         }
     if not (isinstance(raw, list) and isinstance(before, list) and isinstance(current, list)):
         return current

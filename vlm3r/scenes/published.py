@@ -20,6 +20,8 @@ from vlm3r.scenes.schema import Frame, Intrinsics, Room, Scene, SceneObject, Sig
 
 Record = Mapping[str, Any]
 
+MAX_DIGITS = 18
+
 
 def load_published_metadata(scene_file: str | Path, frame_file: str | Path | None = None) -> dict[str, Scene]:
     """The scenes of a published metadata file, with the frames of its frame metadata file where one is given.
@@ -54,12 +56,17 @@ def read_published(
         frame_file = Path(frame_file)
         frames = fields.read_object(frame_file, "a frame metadata file")
     for scene_id, record in scenes.items():
+        if not fields.writable(scene_id):
+            scene_id = ascii(scene_id)
+            yield scene_id, UserError(f"{scene_file}: scene {scene_id}: its id is no valid Unicode; rename this scene")
+            continue
         try:
             yield scene_id, scene_from_published(scene_id, record, frames.get(scene_id), frame_file is not None)
         except FieldError as error:
             yield scene_id, UserError(f"{scene_file}: scene {scene_id}: {error}; mend or remove this scene")
     for scene_id in frames:
         if scene_id not in scenes:
+            scene_id = scene_id if fields.writable(scene_id) else ascii(scene_id)
             yield scene_id, UserError(f"{frame_file}: scene {scene_id}: has frames but is not in {scene_file.name}")
 
 
@@ -86,7 +93,7 @@ def scene_from_published(scene_id: str, record: Any, frame_record: Any = None, f
         dataset=dataset,
         room=_room(record, problems),
         objects=objects,
-        counts=_counts(record, objects, problems),
+        counts=_counts(record, problems),
         frames=frames,
         intrinsics=intrinsics,
         video=fields.optional_text(record, "video_path"),
@@ -107,7 +114,7 @@ def _room(record: Record, problems: list[str]) -> Room:
         problems.append(str(error))
     try:
         if record.get("room_center") is not None:
-            x, y, z = fields.array(record["room_center"], (3,), "room_center").tolist()
+            x, y, z = fields.metres(record["room_center"], (3,), "room_center").tolist()
             centre = (x, y, z)
     except FieldError as error:
         problems.append(str(error))
@@ -115,13 +122,13 @@ def _room(record: Record, problems: list[str]) -> Room:
 
 
 def _objects(record: Record, problems: list[str]) -> tuple[SceneObject, ...]:
-    boxes = record.get("object_bboxes", record.get("object_bbox"))
-    if boxes is None:
+    boxes = _boxes(record)
+    if not boxes:
         problems.append("no object_bboxes")
-        return ()
     objects = []
-    for category, entries in fields.mapping(boxes, "object_bboxes").items():
+    for category, entries in boxes.items():
         try:
+            fields.category(category, "object_bboxes: category")
             listed = fields.items(entries, f"object_bboxes.{category}")
         except FieldError as error:
             problems.append(f"{error}; left out")
@@ -132,6 +139,12 @@ def _objects(record: Record, problems: list[str]) -> tuple[SceneObject, ...]:
             except FieldError as error:
                 problems.append(f"object_bboxes.{category}[{position}]: {error}; left out")
     return _without_repeated_ids(objects, problems)
+
+
+def _boxes(record: Record) -> Record:
+    """Category -> list of boxes, as recorded; empty where there are none."""
+    boxes = record.get("object_bboxes", record.get("object_bbox"))
+    return {} if boxes is None else fields.mapping(boxes, "object_bboxes")
 
 
 def _object(category: str, entry: Any) -> SceneObject:
@@ -149,31 +162,33 @@ def _without_repeated_ids(objects: list[SceneObject], problems: list[str]) -> tu
     return tuple(SceneObject(o.category, o.box) if o.instance_id in repeated else o for o in objects)
 
 
-def _counts(record: Record, objects: tuple[SceneObject, ...], problems: list[str]) -> dict[str, int]:
-    """Instances per category in the record's order; from the boxes where the record has no counts."""
-    if record.get("object_counts") is None:
-        return dict(Counter(o.category for o in objects))
+def _counts(record: Record, problems: list[str]) -> dict[str, int]:
+    """Instances per category in the record's order; from all boxes, usable or not, where the record has no counts."""
+    recorded = record.get("object_counts")
+    if recorded is None:
+        recorded = {category: len(entries) for category, entries in _boxes(record).items() if isinstance(entries, list)}
     counts = {}
-    for category, value in fields.mapping(record["object_counts"], "object_counts").items():
+    for category, value in fields.mapping(recorded, "object_counts").items():
         try:
-            counts[category] = fields.integer(value, f"object_counts.{category}")
-            if counts[category] < 0:
+            count = fields.integer(value, f"object_counts.{fields.category(category, 'object_counts: category')}")
+            if count < 0:
                 raise FieldError(f"object_counts.{category} is negative")
+            counts[category] = count
         except FieldError as error:
-            counts.pop(category, None)
             problems.append(f"{error}; left out")
     return counts
 
 
 def _intrinsics(record: Record, problems: list[str]) -> Intrinsics | None:
     try:
-        camera = fields.mapping(record.get("camera_intrinsics"), "camera_intrinsics")
-        fx, fy, cx, cy = (fields.number(camera.get(k), f"camera_intrinsics.{k}") for k in ("fx", "fy", "cx", "cy"))
+        entry = fields.mapping(record.get("camera_intrinsics"), "camera_intrinsics")
+        fx, fy, cx, cy = (fields.number(entry.get(k), f"camera_intrinsics.{k}") for k in ("fx", "fy", "cx", "cy"))
         width, height = (fields.integer(record.get(k), k) for k in ("img_width", "img_height"))
+        camera = fields.camera(Intrinsics(width, height, fx, fy, cx, cy))
     except FieldError as error:
         problems.append(str(error))
         return None
-    return Intrinsics(width, height, fx, fy, cx, cy)
+    return camera
 
 
 def _frames(record: Record, rate: float | None, problems: list[str]) -> tuple[Frame, ...]:
@@ -200,8 +215,10 @@ def frame_order(frame_id: int | str) -> tuple[int, int, str]:
 
 
 def frame_number(frame_id: int | str) -> int | None:
-    """The index that a frame id spells, or None for names such as `DSC01700`."""
-    return int(frame_id) if isinstance(frame_id, int) or frame_id.isdecimal() else None
+    """The index that a frame id spells, or None for names such as `DSC01700` and for more digits than an index has."""
+    if isinstance(frame_id, str) and not (frame_id.isdecimal() and len(frame_id) <= MAX_DIGITS):
+        return None
+    return int(frame_id)
 
 
 def _frame(entry: Record, rate: float | None, problems: list[str]) -> Frame:
@@ -230,7 +247,7 @@ def read_frame_id(value: Any) -> int | str:
         FieldError: it is missing, empty or neither.
     """
     if isinstance(value, str) and value.strip():
-        return value.strip()
+        return fields.text(value.strip(), "frame_id")
     return fields.integer(value, "frame_id")
 
 

@@ -13,6 +13,7 @@ from vlm3r.errors import UserError
 from vlm3r.files import write_text
 from vlm3r.scenes import fields
 from vlm3r.scenes.fields import FieldError
+from vlm3r.scenes.published import read_frame_id
 from vlm3r.scenes.schema import (
     SCHEMA_VERSION,
     Frame,
@@ -130,7 +131,9 @@ def scene_from_record(record: Record) -> Scene:
         dataset=fields.text(record.get("dataset"), "dataset"),
         room=_room(fields.mapping(record.get("room"), "room")),
         objects=objects,
-        counts={category: fields.integer(n, f"counts.{category}") for category, n in counts.items()},
+        counts={
+            fields.category(name, "counts: category"): fields.integer(n, f"counts.{name}") for name, n in counts.items()
+        },
         frames=frames,
         intrinsics=_intrinsics(record.get("intrinsics")),
         sampled=_sampled(record.get("sampled"), len(frames)),
@@ -164,7 +167,7 @@ def _object(position: int, entry: Any) -> SceneObject:
         box = fields.oriented_box(entry.get("centre"), entry.get("size"), entry.get("axes"))
         identity = entry.get("instance_id")
         identity = None if identity is None else fields.integer(identity, "instance_id")
-        return SceneObject(fields.text(entry.get("category"), "category"), box, identity)
+        return SceneObject(fields.category(entry.get("category")), box, identity)
     except FieldError as error:
         raise FieldError(f"{where}: {error}") from None
 
@@ -173,11 +176,10 @@ def _frame(position: int, entry: Any) -> Frame:
     where = f"frames[{position}]"
     entry = fields.mapping(entry, where)
     try:
-        frame_id = entry.get("frame_id")
         timestamp = entry.get("timestamp")
         sightings = fields.items(entry.get("sightings"), "sightings")
         return Frame(
-            frame_id=frame_id if isinstance(frame_id, str) and frame_id else fields.integer(frame_id, "frame_id"),
+            frame_id=read_frame_id(entry.get("frame_id")),
             pose=None if entry.get("pose") is None else fields.pose(entry["pose"]),
             timestamp=None if timestamp is None else fields.number(timestamp, "timestamp"),
             image=fields.optional_text(entry, "image"),
@@ -207,13 +209,13 @@ def _room(record: Record) -> Room:
         where = f"room.outlines[{position}]"
         entry = fields.mapping(entry, where)
         corners = fields.items(entry.get("polygon"), f"{where}.polygon")
-        points = [fields.array(c, (2,), f"{where}.polygon").tolist() for c in corners]
+        points = [fields.metres(c, (2,), f"{where}.polygon").tolist() for c in corners]
         if len(points) < 3:
             raise FieldError(f"{where}.polygon has fewer than three corners")
         outlines.append(
             RoomOutline(fields.text(entry.get("use", ""), f"{where}.use"), tuple((x, y) for x, y in points))
         )
-    middle = None if centre is None else tuple(fields.array(centre, (3,), "room.centre").tolist())
+    middle = None if centre is None else tuple(fields.metres(centre, (3,), "room.centre").tolist())
     return Room(
         area=None if area is None else fields.number(area, "room.area"),
         centre=middle,  # type: ignore[arg-type]
@@ -227,9 +229,8 @@ def _intrinsics(record: Any) -> Intrinsics | None:
         return None
     record = fields.mapping(record, "intrinsics")
     width, height = (fields.integer(record.get(k), f"intrinsics.{k}") for k in ("width", "height"))
-    return Intrinsics(
-        width, height, *(fields.number(record.get(k), f"intrinsics.{k}") for k in ("fx", "fy", "cx", "cy"))
-    )
+    fx, fy, cx, cy = (fields.number(record.get(k), f"intrinsics.{k}") for k in ("fx", "fy", "cx", "cy"))
+    return fields.camera(Intrinsics(width, height, fx, fy, cx, cy))
 
 
 def _sampled(value: Any, frames: int) -> tuple[int, ...] | None:

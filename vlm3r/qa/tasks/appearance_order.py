@@ -66,8 +66,12 @@ class AppearanceOrder:
             )
 
     def _allowed(self, graph: SceneGraph) -> Mask:
-        """(category,) seen at a known time and, where the rules want it, in a frame that the model sees."""
+        """(category,) seen at a known time and, where the rules want it, in a frame that the model sees.
+
+        A name that holds the separator would make a list of names unreadable.
+        """
         allowed = np.isfinite(graph.category_first_times(self.rules.min_share))
+        allowed &= np.array([SEPARATOR not in name for name in graph.categories], bool)
         if self.rules.require_seen:
             allowed &= self._first_shown(graph) >= 0
         return allowed

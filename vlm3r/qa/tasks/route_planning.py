@@ -57,7 +57,9 @@ class RoutePlanning:
             yield self._item(graph, finder, route, verdict, rng)
 
     def _finder(self, graph: SceneGraph) -> RouteFinder:
-        return RouteFinder(graph.scene, graph.singles[self.rules.askable(graph)[graph.singles]], self.walking)
+        nameable = np.array([STEP_SEPARATOR not in name and name != TURN for name in graph.names], bool)
+        asked = graph.singles[(self.rules.askable(graph) & nameable)[graph.singles]]
+        return RouteFinder(graph.scene, asked, self.walking)
 
     def _item(
         self, graph: SceneGraph, finder: RouteFinder, route: Route, verdict: Verdict, rng: np.random.Generator
