@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def one_scene(per_scene: int) -> dict[str, Any]:
 
 def many_scenes(folder: Path, number: int, workers: int, per_scene: int) -> dict[str, Any]:
     """A whole run over the first scenes of a folder."""
-    sources = (source for source, _ in zip(find_sources([folder]), range(number), strict=False))
+    sources = islice(find_sources([folder]), number)
     began = time.perf_counter()
     summary = generate(
         sources,
@@ -94,7 +95,7 @@ def main() -> None:
     print(json.dumps(figures["one scene"], indent=1))
     with tempfile.TemporaryDirectory() as place:
         folder = write_scenes(Path(place) / "scenes", arguments.scenes)
-        for number, workers in ((arguments.scenes // 10, 1), (arguments.scenes, 1), (arguments.scenes, 2)):
+        for number, workers in ((max(1, arguments.scenes // 10), 1), (arguments.scenes, 1), (arguments.scenes, 2)):
             command = [sys.executable, __file__, "--per-scene", arguments.per_scene, "--run", folder, number, workers]
             result = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, check=True, text=True)
             figures["many scenes"].append(json.loads(result.stdout))

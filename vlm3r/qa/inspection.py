@@ -9,6 +9,7 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def choose_rows(file: Path, number: int, kinds: Sequence[str], seed: int) -> lis
             group[place] = row
     groups = [[group[i] for i in rng.permutation(len(group))] for group in kept.values()]
     rounds = (group[i] for i in range(number) for group in groups if i < len(group))
-    return [row for row, _ in zip(rounds, range(number), strict=False)]
+    return list(islice(rounds, number))
 
 
 def _known_places(file: Path) -> tuple[list[Path], list[Path]]:
