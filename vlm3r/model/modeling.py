@@ -32,6 +32,7 @@ VISUAL_INPUTS = (
     "image_counts",
     "camera_tokens",
     "patch_tokens",
+    "vision_tokens",
     "video_embeddings",
     "image_embeddings",
 )
@@ -129,63 +130,72 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def encode_video(
         self,
-        pixel_values: Tensor,
+        pixel_values: Tensor | None = None,
         frame_counts: Tensor | None = None,
         camera_tokens: Tensor | None = None,
         patch_tokens: Tensor | None = None,
+        vision_tokens: Tensor | None = None,
     ) -> VisualStages:
         """Every stage from frames to the tokens that replace a video's placeholders.
 
         Args:
-            pixel_values: `(clip, frame, 3, H, W)`, normalised; shorter clips padded at their end.
+            pixel_values: `(clip, frame, 3, H, W)`, normalised; shorter clips padded at their end. May be left out
+                where all tokens that the model needs are given.
             frame_counts: `(clip,)`, frames that are no padding; None means all.
             camera_tokens: `(clip, frame, 1, dim)`, computed earlier from the same frames; given with `patch_tokens`,
                 the geometry encoder does not run.
             patch_tokens: `(clip, frame, geometry patch, dim)`, likewise.
+            vision_tokens: `(clip, frame, patch, dim)`, computed earlier from the same frames; the visual encoder does
+                not run.
 
         Raises:
-            ValueError: an axis is missing or the given geometry tokens belong to other clips.
+            ValueError: an axis is missing, pixels are missing that a part needs, or the given tokens belong to other
+                clips.
         """
-        return self._encode_clips(pixel_values, frame_counts, camera_tokens, patch_tokens, still=False)
+        given = (camera_tokens, patch_tokens, vision_tokens)
+        return self._encode_clips(pixel_values, frame_counts, *given, still=False)
 
     def encode_images(self, image_pixel_values: Tensor, image_counts: Tensor | None = None) -> VisualStages:
         """As `encode_video` for still images `(clip, image, 3, H, W)`: no pooling, a newline after every grid row."""
-        return self._encode_clips(image_pixel_values, image_counts, None, None, still=True)
+        return self._encode_clips(image_pixel_values, image_counts, None, None, None, still=True)
 
     def _encode_clips(
         self,
-        frames: Tensor,
+        frames: Tensor | None,
         counts: Tensor | None,
         camera_tokens: Tensor | None,
         patch_tokens: Tensor | None,
+        vision_tokens: Tensor | None,
         still: bool,
     ) -> VisualStages:
-        if frames.ndim != 5 or frames.shape[2] != 3:
+        if frames is not None and (frames.ndim != 5 or frames.shape[2] != 3):
             raise ValueError(f"pixel values need the axes (clip, frame, 3, H, W), not {tuple(frames.shape)}")
-        frames = frames.to(self.device)
-        vision_tokens = self.vision_tower(frames)
-        fused = vision_tokens
+        if vision_tokens is None:
+            visual: Tensor = self.vision_tower(_pixels(frames, "vision_tokens").to(self.device))
+        else:
+            visual = vision_tokens.to(self.device, self.image_newline.dtype)
+        fused = visual
         if self.config.geometry == "cut3r":
             if camera_tokens is None or patch_tokens is None:
+                pixels = _pixels(frames, "camera_tokens and patch_tokens").to(self.device)
                 camera_tokens, patch_tokens = encode_geometry(
-                    self.geometry_encoder, frames, self.config.geometry_image_size
+                    self.geometry_encoder, pixels, self.config.geometry_image_size
                 )
             geometry = select_geometry(camera_tokens, patch_tokens, self.config.geometry_features)
-            fused = self.fusion(vision_tokens, geometry.to(vision_tokens))
+            fused = self.fusion(visual, geometry.to(visual))
         projected = self.projector(fused)
         layout = self.config.layout
         pooled = projected if still else pool_frames(projected, layout.pool_mode)
         position = "grid" if still else layout.newline_position
-        lengths = [frames.shape[1]] * frames.shape[0] if counts is None else counts.tolist()
-        if len(lengths) != frames.shape[0] or max(lengths) > frames.shape[1]:
-            raise ValueError(
-                f"frame counts {lengths} do not fit pixel values of (clip, frame) = {tuple(frames.shape[:2])}"
-            )
+        shape = tuple(visual.shape[:2])
+        lengths = [shape[1]] * shape[0] if counts is None else counts.tolist()
+        if len(lengths) != shape[0] or max(lengths) > shape[1]:
+            raise ValueError(f"frame counts {lengths} do not fit clips of (clip, frame) = {shape}")
         sequences = tuple(
             place_newlines(clip[:length], self.image_newline, position)
             for clip, length in zip(pooled, lengths, strict=True)
         )
-        return VisualStages(vision_tokens, camera_tokens, patch_tokens, fused, projected, pooled, sequences)
+        return VisualStages(visual, camera_tokens, patch_tokens, fused, projected, pooled, sequences)
 
     def embed(
         self,
@@ -196,6 +206,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         image_counts: Tensor | None = None,
         camera_tokens: Tensor | None = None,
         patch_tokens: Tensor | None = None,
+        vision_tokens: Tensor | None = None,
         video_embeddings: Tensor | None = None,
         image_embeddings: Tensor | None = None,
     ) -> Tensor:
@@ -212,8 +223,9 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         is_placeholder = (input_ids == videos) | (input_ids == images)
         embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
         video_clips = None if video_embeddings is None else (video_embeddings,)
-        if pixel_values is not None and video_clips is None:
-            video_clips = self.encode_video(pixel_values, frame_counts, camera_tokens, patch_tokens).sequences
+        if video_clips is None and (pixel_values is not None or vision_tokens is not None):
+            given = (camera_tokens, patch_tokens, vision_tokens)
+            video_clips = self.encode_video(pixel_values, frame_counts, *given).sequences
         image_clips = None if image_embeddings is None else (image_embeddings,)
         if image_pixel_values is not None and image_clips is None:
             image_clips = self.encode_images(image_pixel_values, image_counts).sequences
@@ -234,6 +246,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         image_counts: Tensor | None = None,
         camera_tokens: Tensor | None = None,
         patch_tokens: Tensor | None = None,
+        vision_tokens: Tensor | None = None,
         video_embeddings: Tensor | None = None,
         image_embeddings: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -254,6 +267,7 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 image_counts,
                 camera_tokens,
                 patch_tokens,
+                vision_tokens,
                 video_embeddings,
                 image_embeddings,
             )
@@ -306,6 +320,12 @@ class VLM3RForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if penalty is None or penalty == 1.0:
             return []
         return [RepetitionPenaltyLogitsProcessor(float(penalty), prompt_ignore_length=prompt)]
+
+
+def _pixels(frames: Tensor | None, instead: str) -> Tensor:
+    if frames is None:
+        raise ValueError(f"without pixel values, {instead} must be given")
+    return frames
 
 
 class OnlyKnownTokens(LogitsProcessor):
