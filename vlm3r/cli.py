@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from vlm3r.commands.fresh_cli import init, vision_app
 from vlm3r.commands.qa_cli import app as qa_app
 from vlm3r.commands.scenes_cli import app as scenes_app
 from vlm3r.errors import UserError
@@ -32,6 +33,7 @@ app = typer.Typer(
 
 app.add_typer(scenes_app, name="scenes")
 app.add_typer(qa_app, name="qa")
+app.add_typer(vision_app, name="vision")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id. Default: the embedded model.")]
@@ -161,6 +163,9 @@ def convert(
     from vlm3r.commands import convert as command
 
     command.run(checkpoint, out, base, geometry, to, merge_lora, overwrite)
+
+
+app.command()(init)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,16 @@ def test_a_training_row_gives_its_benchmark_row_back(files):
         for name in ("question", "options", "mc_answer", "scene_name"):
             assert view[name] == original[name]
         assert target_of(view) == target_of(original)
+
+
+def test_an_open_row_asks_the_bare_question_and_answers_in_words():
+    kind = question("camera_movement_direction", "Left", options=["Left", "Right"], start="1", end="2", total="9")
+    row = make_row(SCENE, kind, LetterBalance(0), RowSettings("open", "ours", 0))
+    view = benchmark_view(row)
+    assert row["conversations"][0]["value"] == "<image>\n" + view["question"]
+    assert not re.search(r"Options|Answer|frames of a video", view["question"])
+    assert row["conversations"][1]["value"] == view["ground_truth"] == "Left"
+    assert (view["options"], view["mc_answer"]) == (None, None)
 
 
 def test_rows_say_where_they_come_from(files):

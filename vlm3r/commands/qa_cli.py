@@ -31,7 +31,10 @@ def generate(
     shares: Annotated[
         str, typer.Option(help="Shares of the scenes by part, which the seed fills.")
     ] = "train=0.8,val=0.1,test=0.1",
-    format: Annotated[Literal["benchmark", "training"], typer.Option(help="Rows as read by.")] = "benchmark",
+    format: Annotated[
+        Literal["benchmark", "training", "open"],
+        typer.Option(help="Rows as benchmarks or training read them; open: training rows as people ask."),
+    ] = "benchmark",
     style: Annotated[
         Literal["ours", "vsibench"], typer.Option(help="Several paraphrases, or the conventions of VSI-Bench.")
     ] = "ours",

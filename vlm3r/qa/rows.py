@@ -2,7 +2,8 @@
 
 Benchmark rows of VSI-Bench types carry the right letter in `ground_truth`, as VSI-Bench does; those of VSTI-Bench types
 carry its text there and the letter in `mc_answer`, as VSTI-Bench does. Here `mc_answer` is the letter in both, and null
-for numeric questions. In training rows the answer is the letter, or the number as text.
+for numeric questions. In training rows the answer is the letter, or the number as text. Open rows are training rows as
+people ask: the bare question, without preamble, options or instructions, answered by the right option's text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from vlm3r.qa.spool import Record
 from vlm3r.qa.types import question_type
 from vlm3r.qa.wording import Style, word
 
-Format = Literal["benchmark", "training"]
+Format = Literal["benchmark", "training", "open"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -97,7 +98,9 @@ def make_row(scene: Record, question: Record, letters: LetterBalance, settings: 
     lettered = [f"{mark}. {option}" for mark, option in zip(LETTERS, options, strict=False)]
     row = _benchmark_row(str(name), scene, question, text, lettered or None, letter)
     if settings.format == "training":
-        row = _training_row(row)
+        row = _training_row(row, prompt(row), row["mc_answer"] or row["ground_truth"])
+    elif settings.format == "open":
+        row = _training_row(row, row["question"], str(question["answer"]))
     return row | {"provenance": _provenance(scene, question, settings)}
 
 
@@ -149,9 +152,8 @@ def _categories(task: str, question: Record) -> dict[str, Any]:
     return {name: question["slots"][slot] for name, slot in CATEGORY_FIELDS.get(task, {}).items()}
 
 
-def _training_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _training_row(row: Mapping[str, Any], asked: str, answered: str) -> dict[str, Any]:
     kind = question_type(row["question_type"])
-    answer = row["mc_answer"] if kind.kind == "option" else row["ground_truth"]
     return {
         "id": row["id"],
         "data_source": row["dataset"],
@@ -159,8 +161,8 @@ def _training_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "question_type": kind.training_name or kind.name,
         "video": row["video_path"],
         "conversations": [
-            {"from": "human", "value": f"{IMAGE_TOKEN}\n{prompt(row)}"},
-            {"from": "gpt", "value": answer},
+            {"from": "human", "value": f"{IMAGE_TOKEN}\n{asked}"},
+            {"from": "gpt", "value": answered},
         ],
     }
 
@@ -190,9 +192,11 @@ def benchmark_view(row: Mapping[str, Any]) -> dict[str, Any]:
     if "conversations" not in row:
         return dict(row)
     asked, answered = (turn["value"] for turn in row["conversations"])
-    text = asked.removeprefix(f"{IMAGE_TOKEN}\n{PREAMBLE}\n")
-    option = question_type(row["question_type"]).kind == "option"
-    question, options = text.rsplit("\n", 1)[0], None
+    opening = f"{IMAGE_TOKEN}\n{PREAMBLE}\n"
+    is_open = not asked.startswith(opening)
+    text = asked.removeprefix(f"{IMAGE_TOKEN}\n" if is_open else opening)
+    option = question_type(row["question_type"]).kind == "option" and not is_open
+    question, options = text if is_open else text.rsplit("\n", 1)[0], None
     if option:
         question, _, listed = question.partition("\nOptions:\n")
         options = listed.split("\n")

@@ -1,0 +1,67 @@
+"""The recipe of a model that starts from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vlm3r.training.vision.recipe import TowerRecipe
+
+
+@dataclass(frozen=True)
+class LanguageRecipe:
+    """Sizes of the language model, a small Qwen2."""
+
+    hidden_size: int = 192
+    """Width of the tokens."""
+    intermediate_size: int = 576
+    """Hidden width of the gated MLPs."""
+    num_hidden_layers: int = 6
+    """Blocks."""
+    num_attention_heads: int = 6
+    """Attention heads."""
+    num_key_value_heads: int = 6
+    """Key and value heads; fewer than attention heads share them."""
+    rope_theta: float = 10000.0
+    """Base of the rotary positions."""
+    max_position_embeddings: int = 32768
+    """Longest sequence in tokens."""
+    vocabulary: int = 1024
+    """Most tokens that the tokenizer learns, markup aside."""
+    tie_word_embeddings: bool = False
+    """Whether the output layer shares the input embedding."""
+
+
+@dataclass(frozen=True)
+class FreshRecipe:
+    """A new model: sizes, a tokenizer from training rows, parts that were trained before, the rest from a seed."""
+
+    corpus: tuple[Path, ...] = ()
+    """Training rows, JSON Lines, that the tokenizer is learnt from."""
+    language: LanguageRecipe = field(default_factory=LanguageRecipe)
+    """Sizes of the language model."""
+    vision: Path | None = None
+    """Folder of a visual encoder that `vlm3r vision train` wrote; null makes a new one of the sizes in `tower`."""
+    tower: TowerRecipe = field(default_factory=TowerRecipe)
+    """Sizes of a new visual encoder."""
+    geometry: Path | str | None = None
+    """CUT3R folder or file; null makes a model without geometry, as base models are."""
+    pool_mode: str = "bilinear"
+    """2x2 pooling of frames: average, max or bilinear."""
+    newline_position: str = "grid"
+    """Newline tokens: grid, frame, one_token or no_token."""
+    fusion_num_heads: int = 6
+    """Attention heads of the fusion block."""
+    fusion_dropout: float = 0.1
+    """Dropout on the fused tokens while training."""
+    processor: dict[str, Any] = field(default_factory=dict)
+    """Further settings of the processor: num_frames, force_sample, add_time_instruction, ..."""
+    untrained: bool = True
+    """Marks the result as untrained; a training run takes the mark off."""
+    seed: int = 0
+    """Decides the fresh weights."""
+
+    def __post_init__(self) -> None:
+        if not self.corpus:
+            raise ValueError("corpus must name at least one file of training rows")

@@ -1,0 +1,1 @@
+"""A small SigLIP from rooms: patch tokens against the names of what the patches show."""
