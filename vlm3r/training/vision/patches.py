@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from einops import rearrange
@@ -73,7 +74,7 @@ def read_patches(path: Path) -> Patches:
     try:
         with np.load(path, allow_pickle=False) as held:
             return Patches(held["pictures"], held["shares"], tuple(json.loads(held["names"].tobytes())))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(f"{path}: damaged cache file ({error}); delete it and run again") from error
 
 
