@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from vlm3r.commands.features_cli import app as features_app
 from vlm3r.commands.fresh_cli import init, vision_app
 from vlm3r.commands.qa_cli import app as qa_app
 from vlm3r.commands.scenes_cli import app as scenes_app
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(scenes_app, name="scenes")
 app.add_typer(qa_app, name="qa")
 app.add_typer(vision_app, name="vision")
+app.add_typer(features_app, name="features")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id. Default: the embedded model.")]

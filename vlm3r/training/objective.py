@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vlm3r.model.modeling import VISUAL_INPUTS, VLM3RForConditionalGeneration
+from vlm3r.training.packed_attention import NAME as PACKED
+from vlm3r.training.packed_attention import layout_of
 from vlm3r.training.packing import dense_mask, eager_mask, flex_mask
 
 TARGET_CHUNK = 4096
@@ -37,6 +39,9 @@ class PackedObjective(nn.Module):
     def __init__(self, model: VLM3RForConditionalGeneration):
         super().__init__()
         self.model = model
+        if self.attention == "sdpa":
+            # Computes what sdpa does, and packs without their empty blocks.
+            model.language_model.set_attn_implementation(PACKED)
 
     @property
     def attention(self) -> str:
@@ -69,7 +74,10 @@ class PackedObjective(nn.Module):
             return None
         if self.attention == "flex_attention":
             return flex_mask(segments, compiled=segments.is_cuda)
-        return eager_mask(segments, dtype) if self.attention == "eager" else dense_mask(segments)
+        if self.attention == "eager":
+            return eager_mask(segments, dtype)
+        layout = layout_of(segments) if self.attention == PACKED else None
+        return dense_mask(segments) if layout is None else {"full_attention": layout}
 
     def _cross_entropies(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """`(target,)` float32 cross-entropies over every row of the output layer, as published."""
