@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import vlm3r
 from tests.published import (
@@ -80,6 +81,15 @@ def test_adapter_files_and_key_prefixes_of_either_training_version_are_the_same(
     parts = read(write_published(tmp_path, adapter=adapter, non_lora_prefix=prefix))
     assert_same_weights(parts, intact_parts)
     assert_same_weights(parts.merged(), intact_parts.merged())
+
+
+def test_fusion_and_projector_may_be_safetensors_which_are_read_before_the_pickle(published, intact_parts):
+    pickled = published.lora / "non_lora_trainables.bin"
+    save_file(torch.load(pickled, weights_only=True), pickled.with_suffix(".safetensors"))
+    pickled.write_bytes(b"not looked at")
+    assert_same_weights(read(published), intact_parts)
+    pickled.unlink()
+    assert_same_weights(read(published), intact_parts)
 
 
 @pytest.mark.parametrize("form", ["index", "set", "bin"])

@@ -23,6 +23,7 @@ from vlm3r.files import first_line
 
 BESIDE_WEIGHTS = (
     "non_lora_trainables.bin",
+    "non_lora_trainables.safetensors",
     "adapter_model.safetensors",
     "adapter_model.bin",
     "training_args.bin",

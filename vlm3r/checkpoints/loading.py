@@ -18,7 +18,7 @@ from vlm3r.checkpoints.files import read_json, resolve_folder
 from vlm3r.checkpoints.lora import attach_adapter
 from vlm3r.checkpoints.native import read_native
 from vlm3r.checkpoints.parts import Parts, make_config
-from vlm3r.checkpoints.published import CUT3R_FILE, NON_LORA_FILE, is_published, read_published
+from vlm3r.checkpoints.published import CUT3R_FILE, is_published, non_lora_file, read_published
 from vlm3r.errors import UserError
 from vlm3r.model import NEWLINE_POSITIONS, POOL_MODES, VLM3RConfig, VLM3RForConditionalGeneration
 from vlm3r.model.config import GEOMETRY_FEATURES
@@ -105,7 +105,7 @@ def read_checkpoint(
             "repository or a LLaVA-Video-Qwen2 base model"
         )
     if not (folder / "adapter_config.json").exists():
-        if (folder / NON_LORA_FILE).exists():
+        if non_lora_file(folder).is_file():
             raise UserError(f"{folder}: a LoRA repository without its adapter_config.json; download it again")
         if base is not None:
             raise UserError(f"{folder}: is no LoRA repository (no adapter_config.json in it); leave --base out")

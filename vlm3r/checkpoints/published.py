@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ COPIED_FIELDS = (
 
 CUT3R_FILE = "cut3r_512_dpt_4_64.pth"
 NON_LORA_FILE = "non_lora_trainables.bin"
+NON_LORA_SAFE = "non_lora_trainables.safetensors"
+"""The same tensors without a pickle around them; read first where a repository has both."""
 
 OWN_FIELD = "vlm3r"
 """Where `write_published` notes in what this model differs from what the published code hard-codes."""
@@ -92,14 +94,14 @@ def read_published(
     if not is_published(raw):
         raise UserError(f"{config_file}: no LLaVA-Qwen configuration; is this the right folder?")
     tokenizer = read_tokenizer(base)
-    encoder = None if geometry is None else _read_cut3r(geometry)
+    encoder = None if geometry is None else read_cut3r(geometry)
     geometry_config = None if encoder is None else encoder.config
     config = published_config(raw, len(tokenizer), geometry_config, overrides or {}, str(config_file))
     tensors = _read_base(base, config)
     fresh: tuple[str, ...] = ("fusion.",) if encoder is not None else ()
     adapter = None
     if lora is not None:
-        tensors |= _read_non_lora(lora / NON_LORA_FILE, wants_fusion=encoder is not None)
+        tensors |= read_non_lora(non_lora_file(lora), wants_fusion=encoder is not None)
         fresh = ()
         adapter = read_adapter(lora, tensors)
     if encoder is not None:
@@ -196,6 +198,11 @@ def read_generation(folder: Path, tokenizer: PreTrainedTokenizerBase) -> Generat
     stops = stops if isinstance(stops, list) else [stops]
     if not all(isinstance(stop, int) for stop in stops) or not isinstance(penalty, int | float) or penalty <= 0:
         raise UserError(f"{path}: eos_token_id must be ids and repetition_penalty a positive number; get it again")
+    return greedy(tokenizer, stops, penalty)
+
+
+def greedy(tokenizer: PreTrainedTokenizerBase, stops: Sequence[int] = (), penalty: float = 1.0) -> GenerationConfig:
+    """Greedy decoding that stops at `<|im_end|>` and at the given ids."""
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     return GenerationConfig(
         do_sample=False,
@@ -214,7 +221,18 @@ def _read_base(folder: Path, config: VLM3RConfig) -> dict[str, Tensor]:
         raise UserError(f"{folder}: unknown weight {error.args[0]}; is this a LLaVA-Video-Qwen2 base model?") from None
 
 
-def _read_non_lora(path: Path, wants_fusion: bool) -> dict[str, Tensor]:
+def non_lora_file(folder: Path) -> Path:
+    """Where a LoRA repository keeps fusion and projector: safetensors if there, else the published pickle."""
+    safe = folder / NON_LORA_SAFE
+    return safe if safe.is_file() else folder / NON_LORA_FILE
+
+
+def read_non_lora(path: Path, wants_fusion: bool = True) -> dict[str, Tensor]:
+    """Fusion (if wanted) and projector of a LoRA repository, under native names.
+
+    Raises:
+        UserError: the file is missing or broken, a weight is unknown, or one of the projector's is missing.
+    """
     try:
         tensors = maps.strip_non_lora_prefix(read_tensors(path))
         native = {maps.to_native(key, maps.NON_LORA): tensor for key, tensor in tensors.items()}
@@ -227,7 +245,8 @@ def _read_non_lora(path: Path, wants_fusion: bool) -> dict[str, Tensor]:
     return native if wants_fusion else {k: t for k, t in native.items() if not k.startswith("fusion.")}
 
 
-def _read_cut3r(geometry: Path | str) -> CUT3R:
+def read_cut3r(geometry: Path | str) -> CUT3R:
+    """A geometry encoder of any layout; what cannot be read is a `UserError`."""
     try:
         return CUT3R.from_pretrained(geometry)
     except CheckpointError as error:
@@ -257,16 +276,35 @@ def write_published(parts: Parts, folder: Path, base_name: str = "base", overwri
             export_published(parts.geometry_encoder(), building / CUT3R_FILE)
 
 
-def write_lora_repository(parts: Parts, folder: Path, base_name: str, config: Mapping[str, Any]) -> None:
-    """Write `adapter_*`, `non_lora_trainables.bin` and `config.json` into an existing folder."""
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors or as the pickle that the published layout has, by the path's suffix."""
+    own = {name: tensor.contiguous().clone() for name, tensor in sorted(tensors.items())}
+    if path.suffix == ".safetensors":
+        save_file(own, path, metadata={"format": "pt"})
+    else:
+        torch.save(own, path)
+
+
+def write_lora_repository(
+    parts: Parts, folder: Path, base_name: str, config: Mapping[str, Any], non_lora_name: str = NON_LORA_FILE
+) -> None:
+    """Write `adapter_*`, `non_lora_trainables` and `config.json` into an existing folder.
+
+    Args:
+        parts: the checkpoint, with its adapter apart.
+        folder: where to write.
+        base_name: what the adapter calls its base model.
+        config: the published `config.json`.
+        non_lora_name: `non_lora_trainables.bin`, as published, or `.safetensors`.
+    """
     assert parts.adapter is not None
     write_adapter(parts.adapter, folder, base_name)
     non_lora = {
-        maps.NON_LORA_PREFIXES[0] + maps.to_published(name, maps.NON_LORA): tensor.contiguous().clone()
+        maps.NON_LORA_PREFIXES[0] + maps.to_published(name, maps.NON_LORA): tensor
         for name, tensor in parts.tensors.items()
         if maps.covered(name, maps.NON_LORA)
     }
-    torch.save(non_lora, folder / NON_LORA_FILE)
+    write_tensors(non_lora, folder / non_lora_name)
     (folder / "config.json").write_text(json.dumps(dict(config), indent=1) + "\n", encoding="utf-8")
 
 

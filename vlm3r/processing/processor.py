@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from vlm3r.processing.inputs import per_question, pictures_of, refuse_single_pic
 from vlm3r.processing.prompts import (
     IGNORED,
     PLACEHOLDER,
-    Segment,
     TimeStyle,
     Turn,
     chat_segments,
@@ -144,24 +144,44 @@ class VLM3RProcessor(ProcessorMixin):
         rows = [self._encode_row(*row, style=style) for row in zip(questions, clips, pictures, answers, strict=True)]
         data = self._pad(rows, with_labels=answer is not None)
         if with_pixels:
-            data |= self._pixels([clip.frames for sample in clips for clip in sample], "pixel_values", "frame_counts")
-            stacks = [np.stack([self._square(p) for p in sample]) for sample in pictures if sample]
-            data |= self._pixels(stacks, "image_pixel_values", "image_counts")
+            moving = [self.frame_pixels(clip.frames) for sample in clips for clip in sample]
+            data |= _stacked(moving, "pixel_values", "frame_counts")
+            stills = [self.picture_pixels(sample) for sample in pictures if sample]
+            data |= _stacked(stills, "image_pixel_values", "image_counts")
         return BatchFeature(data)
 
-    def load_video(self, path: str | Path, decoder: str = "auto") -> VideoFrames:
+    def load_video(self, path: str | Path, decoder: str = "auto", num_frames: int | None = None) -> VideoFrames:
         """The frames of a video file or of a folder of images, chosen as this processor's settings say.
+
+        Args:
+            path: the file or folder.
+            decoder: name of the decoder.
+            num_frames: frames to take instead of this processor's number.
 
         Raises:
             UserError: it cannot be read, is a single picture, or as many frames would be too long a prompt.
         """
         refuse_single_picture(Path(path))
-        tokens = self.layout.video_tokens(self.num_frames)
+        count = self.num_frames if num_frames is None else num_frames
+        tokens = self.layout.video_tokens(count)
         if self.force_sample and tokens > self.max_length:
             raise UserError(
-                f"{self.num_frames} frames make {tokens} tokens, the model reads at most {self.max_length}: use fewer"
+                f"{count} frames make {tokens} tokens, the model reads at most {self.max_length}: use fewer"
             )
-        return read_video(path, self.sampling, decoder=decoder)
+        return read_video(path, replace(self.sampling, num_frames=count), decoder=decoder)
+
+    def frame_pixels(self, frames: np.ndarray) -> Tensor:
+        """Normalised frames `(frame, 3, side, side)` from frames `(frame, H, W, 3)` uint8."""
+        return self.image_processor(list(frames), return_tensors="pt")["pixel_values"]
+
+    def picture_pixels(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """As `frame_pixels`, from pictures of any sizes."""
+        return self.frame_pixels(np.stack([self._square(picture) for picture in pictures]))
+
+    def placeholders(self, frame_counts: Sequence[int] = (), pictures: int = 0) -> list[list[int]]:
+        """The run of placeholder ids of each video (by its frame count) and then of each picture."""
+        videos = [[self.video_token_id] * self.layout.video_tokens(count) for count in frame_counts]
+        return videos + [[self.image_token_id] * self.layout.image_tokens for _ in range(pictures)]
 
     def _encode_row(
         self, question: str, clips: list[VideoFrames], pictures: list[Image.Image], answer: str | None, style: TimeStyle
@@ -178,17 +198,30 @@ class VLM3RProcessor(ProcessorMixin):
         turns = [Turn("user", user_text(question, len(clips) or len(pictures), sentence, style))]
         if answer is not None:
             turns.append(Turn("assistant", answer))
-        if clips:
-            runs = [[self.video_token_id] * self.layout.video_tokens(len(clip.frames)) for clip in clips]
-        else:
-            runs = [[self.image_token_id] * self.layout.image_tokens for _ in pictures]
-        ids, labels = self._tokenize(chat_segments(turns, add_generation_prompt=answer is None), runs)
+        runs = self.placeholders([len(clip.frames) for clip in clips], len(pictures))
+        ids, labels = self.encode_turns(turns, runs, add_generation_prompt=answer is None)
         if len(ids) > self.max_length:
             remedy = "use fewer frames" if runs else "ask something shorter"
             raise UserError(f"the prompt has {len(ids)} tokens, the model reads at most {self.max_length}: {remedy}")
         return ids, labels
 
-    def _tokenize(self, segments: list[Segment], runs: list[list[int]]) -> tuple[list[int], list[int]]:
+    def encode_turns(
+        self, turns: Sequence[Turn], runs: Sequence[Sequence[int]] = (), add_generation_prompt: bool = False
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of a conversation, and labels masked as in the published training.
+
+        Args:
+            turns: the messages; each `<image>` in a user's message takes the next of `runs`.
+            runs: placeholder ids, as `placeholders` gives them.
+            add_generation_prompt: whether the assistant is to speak next.
+
+        Raises:
+            ValueError: there are more or fewer `<image>` than runs, or a token has a placeholder's id.
+        """
+        segments = chat_segments(turns, add_generation_prompt)
+        held = sum(segment.text is None for segment in segments)
+        if held != len(runs):
+            raise ValueError(f"the conversation holds {PLACEHOLDER} {held} times for {len(runs)} videos or images")
         ids: list[int] = []
         labels: list[int] = []
         markup = frozenset(self.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"]))
@@ -225,16 +258,6 @@ class VLM3RProcessor(ProcessorMixin):
             data["labels"] = torch.tensor([padded(labels, IGNORED) for _, labels in rows])
         return data
 
-    def _pixels(self, clips: list[np.ndarray], name: str, counts: str) -> dict[str, Tensor]:
-        """Normalised frames `(clip, frame, 3, H, W)`, shorter clips padded with zeros, and the frame counts."""
-        if not clips:
-            return {}
-        processed = [self.image_processor(list(clip), return_tensors="pt")["pixel_values"] for clip in clips]
-        return {
-            name: torch.nn.utils.rnn.pad_sequence(processed, batch_first=True),
-            counts: torch.tensor([len(clip) for clip in processed]),
-        }
-
     def _square(self, picture: Image.Image) -> np.ndarray:
         """A picture of any size as the image processor will see it, so that pictures of a sample can be stacked."""
         size = self.image_processor.size
@@ -266,6 +289,16 @@ class VLM3RProcessor(ProcessorMixin):
 
 
 AutoProcessor.register(VLM3RConfig, VLM3RProcessor, exist_ok=True)
+
+
+def _stacked(clips: list[Tensor], name: str, counts: str) -> dict[str, Tensor]:
+    """Clips `(frame, 3, H, W)` as `(clip, frame, 3, H, W)`, shorter ones padded with zeros, and their frame counts."""
+    if not clips:
+        return {}
+    return {
+        name: torch.nn.utils.rnn.pad_sequence(clips, batch_first=True),
+        counts: torch.tensor([len(clip) for clip in clips]),
+    }
 
 
 def make_image_processor(side: int) -> SiglipImageProcessorPil:
