@@ -7,6 +7,7 @@ are those of separate samples, while the prefix (the video) is computed once.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -61,12 +62,15 @@ def shared_prefix(rows: Sequence[EncodedRow]) -> int:
     """
     if len(rows) == 1:
         return len(rows[0].ids)
+    first, others = rows[0], rows[1:]
+
+    def agree(end: int) -> bool:
+        start = (first.ids[:end], first.labels[:end])
+        return all((row.ids[:end], row.labels[:end]) == start for row in others)
+
+    # Starts agree up to some length and never beyond, so the length can be bisected by comparing whole slices.
     longest = min(len(row.ids) for row in rows) - 1
-    first = rows[0]
-    for place in range(longest):
-        if any(row.ids[place] != first.ids[place] or row.labels[place] != first.labels[place] for row in rows[1:]):
-            return place
-    return longest
+    return bisect_left(range(1, longest + 1), True, key=lambda end: not agree(end))
 
 
 def pack_rows(rows: Sequence[EncodedRow]) -> PackedRows:

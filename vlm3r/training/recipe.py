@@ -23,7 +23,14 @@ class ModelRecipe:
     base: str | None = None
     """Base model of a LoRA checkpoint, where `source` does not name it."""
     geometry: str | None = None
-    """CUT3R file, folder or hub id; `none` trains without geometry; null takes what `source` has."""
+    """CUT3R file, folder or hub id; `published` is the published file, `none` trains without geometry; null takes what
+    `source` has."""
+    geometry_features: Literal["all", "camera_tokens", "patch_tokens"] | None = None
+    """Geometry tokens that fusion sees; null keeps the source's choice."""
+    pool_mode: Literal["average", "max", "bilinear"] | None = None
+    """2x2 pooling of video frames; null keeps the source's choice."""
+    newline_position: Literal["grid", "frame", "one_token", "no_token"] | None = None
+    """Newline tokens of a video; null keeps the source's choice."""
     fusion_init: FusionInit | None = None
     """Start of the fusion block: `published` (random, unit-variance noise on every visual token at step 0) or
     `identity` (output norm's gain zero: the base model, unchanged, at step 0); null keeps the fusion that `source`
