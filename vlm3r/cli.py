@@ -12,6 +12,7 @@ import typer
 
 from vlm3r.commands.features_cli import app as features_app
 from vlm3r.commands.fresh_cli import init, vision_app
+from vlm3r.commands.plan_cli import plan
 from vlm3r.commands.publish_cli import publish
 from vlm3r.commands.qa_cli import app as qa_app
 from vlm3r.commands.scenes_cli import app as scenes_app
@@ -169,6 +170,7 @@ def convert(
 
 
 app.command()(init)
+app.command()(plan)
 app.command()(publish)
 
 

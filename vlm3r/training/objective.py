@@ -77,7 +77,10 @@ class PackedObjective(nn.Module):
         if self.attention == "eager":
             return eager_mask(segments, dtype)
         layout = layout_of(segments) if self.attention == PACKED else None
-        return dense_mask(segments) if layout is None else {"full_attention": layout}
+        if layout is None or (layout.questions is not None and segments.is_cuda):
+            # On a GPU, memory counts: sdpa's own kernels store no attention weights.
+            return dense_mask(segments)
+        return {"full_attention": layout}
 
     def _cross_entropies(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """`(target,)` float32 cross-entropies over every row of the output layer, as published."""
