@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The embedded model from nothing: rooms, questions, CUT3R, SigLIP, base model, VLM-3R, and its report.
+#
+#   bash scripts/train/tiny.sh                    1,200 rooms, everything below outputs/tiny
+#   bash scripts/train/tiny.sh ROOMS TEST_ROOMS   fewer rooms: quicker, and worse
+#
+# Takes a night on 2 CPU cores. Run it again after a stop: every step goes on where it was.
+[ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
+set -euo pipefail
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+source "$here/../lib/setup.sh"
+source "$here/../lib/cli.sh"
+help_if_asked "$@"
+
+rooms=${1:-1200}
+test_rooms=${2:-200}
+vlm3r_setup train
+cd "$vlm3r_root"
+out=outputs/tiny
+recipes=configs/recipes/tiny
+mkdir -p "$out"
+
+# Rooms to learn from, and rooms that are only ever asked about: other seeds, other rooms.
+vlm3r scenes generate --rooms "$rooms" --seed 1000 --fps 1.5 --out "$out/rooms"
+vlm3r scenes generate --rooms "$test_rooms" --seed 100 --out "$out/test_rooms"
+questions() { # SCENES FILE OPTION...
+  [ -s "$2" ] || vlm3r qa generate --scenes "$1" --out "$2" --tolerate-problems "${@:3}"
+}
+questions "$out/rooms" "$out/train.jsonl" --format training --style vsibench --per-scene 12
+questions "$out/rooms" "$out/train_open.jsonl" --format open --per-scene 3 --seed 1
+questions "$out/test_rooms" "$out/test.jsonl" --style vsibench
+
+# 1. The encoders, each alone.
+vlm3r geometry train "$recipes/geometry.yaml"
+vlm3r vision train "$recipes/vision.yaml"
+made() { # FOLDER COMMAND...
+  [ -d "$1" ] || "${@:2}"
+}
+made "$out/encoders" vlm3r init configs/models/vlm3r-tiny.yaml "geometry=$out/geometry/model" --out "$out/encoders"
+made "$out/start" vlm3r init configs/models/vlm3r-tiny.yaml --out "$out/start"
+vlm3r features extract --model "$out/encoders" --videos "$out/rooms" --out "$out/features" --parts all
+
+# 2. A base model without geometry; 3. VLM-3R on top of it, and the two that it is compared with.
+vlm3r train "$recipes/base.yaml"
+vlm3r train "$recipes/vlm3r.yaml"
+vlm3r train "$recipes/vlm3r.yaml" model.geometry=none "run.out=$out/no_geometry"
+vlm3r train "$recipes/vlm3r.yaml" model.geometry=none data.with_video=false data.features=null "run.out=$out/blind"
+
+# 4. Everything on rooms that were never seen in training.
+evaluate() { # NAME MODEL OPTION...
+  vlm3r eval --benchmark "$out/test.jsonl" --scenes "$out/test_rooms" --out "$out/scores/$1" --model "$2" "${@:3}"
+}
+evaluate vlm3r "$out/vlm3r/model"
+evaluate no_geometry "$out/no_geometry/model"
+evaluate blind "$out/blind/model" --probe blind
+evaluate zero "$out/vlm3r/model" --probe zero
+evaluate shuffle "$out/vlm3r/model" --probe shuffle
+vlm3r compare "$out/scores/vlm3r" "$out/scores/no_geometry"
+vlm3r compare "$out/scores/vlm3r" "$out/scores/blind"
+vlm3r geometry evaluate "$out/geometry" --scenes "$out/test_rooms" --out "$out/scores/geometry.json"
