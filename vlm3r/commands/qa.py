@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from vlm3r.commands.console import say
 from vlm3r.errors import UserError
+from vlm3r.qa.descriptions import describe_file
 from vlm3r.qa.engine import GenerateOptions, Summary, generate
 from vlm3r.qa.sources import find_sources
 from vlm3r.workers import Engine, default_workers
@@ -50,6 +51,18 @@ def generate_file(
         print(f"{number:8,}  {kind}")
     print(f"{sum(summary.written.values()):8,}  questions about {summary.scenes:,} scenes in {out}")
     return _conclude(summary, tolerate_problems)
+
+
+def describe_scenes(places: Sequence[Path], out: Path, per_kind: int, seed: int, overwrite: bool) -> None:
+    """Write descriptions of scenes and say how many.
+
+    Raises:
+        UserError: the file exists already, or a scene cannot be read.
+    """
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} exists already: give --overwrite, or another --out")
+    sources = tqdm(find_sources(places), desc="Describing", unit="scene", disable=None)
+    print(f"{describe_file(sources, out, per_kind, seed):,} descriptions in {out}")
 
 
 def _report(bar: tqdm, key: str, problems: Sequence[str]) -> None:

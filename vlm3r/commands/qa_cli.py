@@ -87,6 +87,20 @@ def generate(
 
 
 @app.command()
+def describe(
+    scenes: Annotated[list[Path], typer.Option(help="Folder of scenes; may be given often.")],
+    out: Annotated[Path, typer.Option(help="JSON Lines file to write.")],
+    per_kind: Annotated[int, typer.Option(min=1, help="Most descriptions of each kind in one scene.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Other seed, other descriptions.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Write training rows that describe scenes in lists: what is seen, where, how far, how large, how often."""
+    from vlm3r.commands import qa as command
+
+    command.describe_scenes(scenes, out, per_kind, seed, overwrite)
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="Questions written by `vlm3r qa generate`.")],
     out: Annotated[

@@ -1,0 +1,137 @@
+"""Descriptions of scenes say what the scene record says, worked out another way."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.qa.scenes_by_chance import random_scene
+from vlm3r.errors import UserError
+from vlm3r.qa.descriptions import KINDS, describe, describe_file
+from vlm3r.qa.sources import SceneSource
+from vlm3r.scenes.schema import Scene
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return random_scene(3)
+
+
+def rows_of(scene: Scene, kind: str, seed: int = 0) -> list[tuple[list[int], list[str], list[str]]]:
+    """Frames named in the question, things named after its colon, and the answer's entries."""
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    found = []
+    for row in describe(source, 30, seed):
+        if row["question_type"] == f"describe_{kind}":
+            asked, answered = (turn["value"] for turn in row["conversations"])
+            numbers = re.findall(r"frames? ([\d, ]+) of", asked)
+            frames = [int(n) - 1 for n in numbers[0].split(", ")] if numbers else []
+            things = asked.rstrip("?").split(": ", 1)[1].split(", ") if ": " in asked else []
+            found.append((frames, things, re.split(r"; " if ";" in answered else r", ", answered)))
+    return found
+
+
+def only(scene: Scene, category: str) -> int:
+    places = [i for i, o in enumerate(scene.objects) if o.category == category]
+    assert len(places) == 1
+    return places[0]
+
+
+def sampled(scene: Scene) -> list:
+    return [scene.frames[i] for i in (scene.sampled or range(len(scene.frames)))]
+
+
+def test_every_kind_is_drawn_and_rows_have_the_training_form(scene: Scene) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    rows = list(describe(source, 4))
+    assert {row["question_type"] for row in rows} == {f"describe_{kind}" for kind in KINDS}
+    for row in rows:
+        human, gpt = row["conversations"]
+        assert human["value"].startswith("<image>\n") and human["from"] == "human"
+        assert gpt["value"] and "nan" not in gpt["value"] and "-0.0" not in gpt["value"]
+    assert len({row["id"] for row in rows}) == len(rows)
+
+
+def test_objects_of_a_frame_go_from_left_to_right(scene: Scene) -> None:
+    frames = sampled(scene)
+    ids = {o.instance_id: o.category for o in scene.objects}
+    for (frame,), _, names in rows_of(scene, "frame_objects"):
+        middles: dict[str, list[float]] = {}
+        for sighting in frames[frame].sightings:
+            middles.setdefault(ids[sighting.instance_id], []).append((sighting.box[0] + sighting.box[2]) / 2)
+        assert set(names) <= set(middles)
+        low = -np.inf
+        for name in names:
+            # The leftmost of its kind that is not left of the one before.
+            low = min(middle for middle in middles[name] if middle >= low)
+
+
+def test_distances_from_the_camera_are_those_to_the_box(scene: Scene) -> None:
+    frames = sampled(scene)
+    for (frame,), names, answers in rows_of(scene, "frame_distances"):
+        for name, answer in zip(names, answers, strict=True):
+            box = scene.objects[only(scene, name)].box
+            local = box.axes @ (frames[frame].pose[:3, 3] - box.centre)
+            outside = np.maximum(np.abs(local) - box.size / 2, 0)
+            assert float(answer) == pytest.approx(np.linalg.norm(outside), abs=0.051)
+
+
+def test_places_undo_to_world_points(scene: Scene) -> None:
+    pose = sampled(scene)[0].pose
+    heading = np.arctan2(pose[1, 2], pose[0, 2])
+    for _, names, spots in rows_of(scene, "places"):
+        spots = spots if len(names) > 1 else [", ".join(spots)]
+        for name, spot in zip(names, spots, strict=True):
+            right, up, ahead = map(float, spot.split(", "))
+            x = pose[0, 3] + ahead * np.cos(heading) + right * np.sin(heading)
+            y = pose[1, 3] + ahead * np.sin(heading) - right * np.cos(heading)
+            world = np.array([x, y, pose[2, 3] + up])
+            assert np.abs(world - scene.objects[only(scene, name)].box.centre).max() < 0.11
+
+
+def test_the_camera_s_way_undoes_to_its_positions(scene: Scene) -> None:
+    frames = sampled(scene)
+    pose = frames[0].pose
+    for numbers, _, spots in rows_of(scene, "camera_path"):
+        spots = spots if len(numbers) > 1 else [", ".join(spots)]
+        for number, spot in zip(numbers, spots, strict=True):
+            offset = frames[number].pose[:3, 3] - pose[:3, 3]
+            assert np.linalg.norm(list(map(float, spot.split(", ")))) == pytest.approx(np.linalg.norm(offset), abs=0.1)
+
+
+def test_counts_sizes_distances_and_first_frames_are_the_record_s(scene: Scene) -> None:
+    frames = sampled(scene)
+    for _, names, answers in rows_of(scene, "counts"):
+        assert [scene.counts[name] for name in names] == [int(answer) for answer in answers]
+    for _, names, answers in rows_of(scene, "sizes"):
+        for name, answer in zip(names, answers, strict=True):
+            assert float(answer) == pytest.approx(100 * scene.objects[only(scene, name)].box.size.max(), abs=0.51)
+    for _, names, answers in rows_of(scene, "first_frames"):
+        for name, answer in zip(names, answers, strict=True):
+            wanted = scene.objects[only(scene, name)].instance_id
+            shown = [any(s.instance_id == wanted for s in frame.sightings) for frame in frames]
+            assert shown[int(answer) - 1]
+
+
+def test_the_same_seed_gives_the_same_file_and_another_seed_another(scene: Scene, tmp_path: Path) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    texts = []
+    for number, seed in enumerate((0, 0, 1)):
+        count = describe_file([source], tmp_path / f"{number}.jsonl", 5, seed)
+        texts.append((tmp_path / f"{number}.jsonl").read_text(encoding="utf-8"))
+        assert count == len(texts[-1].splitlines())
+        json.loads(texts[-1].splitlines()[0])
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_scenes_without_frames_give_nothing_and_an_empty_file_is_refused(scene: Scene, tmp_path: Path) -> None:
+    bare = SceneSource("s", Path("memory"), "", content=replace(scene, frames=(), sampled=None))
+    assert list(describe(bare, 5)) == []
+    with pytest.raises(UserError, match="no scene gave a description"):
+        describe_file([bare], tmp_path / "none.jsonl", 5)
+    assert not (tmp_path / "none.jsonl").exists()
