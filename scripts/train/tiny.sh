@@ -21,7 +21,7 @@ recipes=configs/recipes/tiny
 mkdir -p "$out"
 
 # Rooms to learn from, and rooms that are only ever asked about: other seeds, other rooms.
-vlm3r scenes generate --rooms "$rooms" --seed 1000 --fps 1.5 --out "$out/rooms"
+vlm3r scenes generate --rooms "$rooms" --seed 1000 --fps 2.5 --out "$out/rooms"
 vlm3r scenes generate --rooms "$test_rooms" --seed 100 --out "$out/test_rooms"
 questions() { # SCENES FILE OPTION...
   [ -s "$2" ] || vlm3r qa generate --scenes "$1" --out "$2" --tolerate-problems "${@:3}"

@@ -94,7 +94,7 @@ class _View:
         self.seen: NDArray[np.bool_] = np.asarray(graph.sightings.seen(SEEN_SHARE)[graph.shown])  # (frame, object)
         self.boxes = graph.sightings.boxes[graph.shown]  # (frame, object, 4)
         self.distances = graph.cameras.distances  # (frame, object), metres
-        ever = self.seen.any(axis=0)
+        ever: NDArray[np.bool_] = np.asarray(self.seen.any(axis=0))
         self.singles = [int(o) for o in graph.singles if ever[o]]
         """Seen objects that are the only one of their category."""
 
@@ -158,8 +158,10 @@ def _places(view: _View, rng: np.random.Generator) -> Draft | None:
 
 def _counts(view: _View, rng: np.random.Generator) -> Draft | None:
     graph = view.graph
-    ever = view.seen.any(axis=0)
-    known = [i for i, members in enumerate(graph.members) if graph.complete[i] and len(members) and ever[members].all()]
+    ever: NDArray[np.bool_] = np.asarray(view.seen.any(axis=0))
+    known = [
+        i for i, members in enumerate(graph.members) if bool(graph.complete[i]) and len(members) and ever[members].all()
+    ]
     things = _pick(rng, known, least=1)
     if things is None:
         return None

@@ -171,3 +171,9 @@ def test_settings_are_checked():
         SceneSettings(quality="superb")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="frames per second"):
         SceneSettings(fps=-1)
+
+
+def test_a_frame_rate_that_leaves_a_model_short_of_frames_is_refused():
+    with pytest.raises(UserError, match=r"2\.28 frames per second: the shortest walk.*give 2\.3 or more"):
+        SceneSettings(fps=2.28)
+    assert SceneSettings(fps=2.3).frame_rate * WalkSettings().shortest >= 32

@@ -39,6 +39,12 @@ class SceneSettings:
             raise UserError(f"{self.fps:g} frames per second: give 1 to 60, or 0 for the quality's own")
         if self.sampled_frames < 1 or self.attempts < 1:
             raise UserError("sampled_frames and attempts must be 1 or more")
+        if self.frame_rate * self.walk.shortest < self.sampled_frames:
+            least = self.sampled_frames / self.walk.shortest
+            raise UserError(
+                f"{self.frame_rate:g} frames per second: the shortest walk, {self.walk.shortest:g} s, would have fewer "
+                f"frames than the {self.sampled_frames} that a model sees; give {least:.2g} or more"
+            )
 
     @property
     def frame_rate(self) -> float:
