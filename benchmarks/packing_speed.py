@@ -36,8 +36,8 @@ WORDS = ["stove", "sofa", "stool", "bed", "desk", "lamp", "chair", "table", "doo
 PREAMBLE = "These are frames of a video.\n"
 ASKED = (
     "Suppose I am standing by the {a} and facing the {b}: is the {c} to my left, right, or back? An object counts as "
-    "to my back if facing it takes a turn of at least 135 degrees.\nOptions:\nA. left\nB. right\nC. back\nAnswer with the "
-    "option's letter from the given choices directly."
+    "to my back if facing it takes a turn of at least 135 degrees.\nOptions:\nA. left\nB. right\nC. back\nAnswer with "
+    "the option's letter from the given choices directly."
 )
 
 

@@ -16,6 +16,7 @@ from vlm3r.commands.plan_cli import plan
 from vlm3r.commands.publish_cli import publish
 from vlm3r.commands.qa_cli import app as qa_app
 from vlm3r.commands.scenes_cli import app as scenes_app
+from vlm3r.commands.train_cli import train
 from vlm3r.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,6 +172,7 @@ def convert(
 
 app.command()(init)
 app.command()(plan)
+app.command()(train)
 app.command()(publish)
 
 
