@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from vlm3r.commands.eval_cli import compare, evaluate
 from vlm3r.commands.features_cli import app as features_app
 from vlm3r.commands.fresh_cli import init, vision_app
+from vlm3r.commands.geometry_cli import app as geometry_app
 from vlm3r.commands.plan_cli import plan
 from vlm3r.commands.publish_cli import publish
 from vlm3r.commands.qa_cli import app as qa_app
@@ -38,6 +40,7 @@ app = typer.Typer(
 app.add_typer(scenes_app, name="scenes")
 app.add_typer(qa_app, name="qa")
 app.add_typer(vision_app, name="vision")
+app.add_typer(geometry_app, name="geometry")
 app.add_typer(features_app, name="features")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
@@ -173,6 +176,8 @@ def convert(
 app.command()(init)
 app.command()(plan)
 app.command()(train)
+app.command("eval")(evaluate)
+app.command()(compare)
 app.command()(publish)
 
 

@@ -1,0 +1,98 @@
+"""Two runs over the same questions: differences with paired intervals, and the questions that got better or worse."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vlm3r.errors import UserError
+from vlm3r.evaluation.run.bootstrap import RESAMPLES, Name, belongs, difference_intervals, tabulate
+from vlm3r.evaluation.run.fingerprints import differences
+from vlm3r.evaluation.run.journal import Record, read_run
+from vlm3r.evaluation.run.report import PROTOCOLS
+
+Key = tuple[str, str, int]
+
+
+def compare_runs(first: Path, second: Path, seed: int = 0, resamples: int = RESAMPLES) -> Record:
+    """The comparison of two runs as JSON-serialisable values; scores are fractions of 1.
+
+    Raises:
+        UserError: a folder holds no run, or no question is in both.
+    """
+    (mark_a, answers_a), (mark_b, answers_b) = read_run(first), read_run(second)
+    by_key_a, by_key_b = _by_key(answers_a), _by_key(answers_b)
+    shared = [key for key in by_key_a if key in by_key_b]
+    if not shared:
+        raise UserError(f"{first} and {second}: have no question in common; compare runs of the same benchmark")
+    a, b = [by_key_a[key] for key in shared], [by_key_b[key] for key in shared]
+    columns = {protocol: _column(a, b, protocol, seed, resamples) for protocol in PROTOCOLS}
+    flips = _flips(a, b)
+    return {
+        "first": str(first),
+        "second": str(second),
+        "questions": len(shared),
+        "scenes": len({record["scene"] for record in a}),
+        "only_first": len(by_key_a) - len(shared),
+        "only_second": len(by_key_b) - len(shared),
+        "fingerprint_differences": differences(mark_a, mark_b),
+        "bootstrap": {"resamples": resamples, "clustered_by": "scene", "seed": seed},
+        "scores": [
+            {
+                "benchmark": name[0],
+                "level": name[1],
+                "name": name[2],
+                "questions": sum(belongs(record, name) for record in a),
+                **{protocol: columns[protocol][name] for protocol in PROTOCOLS},
+                **{way: sum(belongs(record, name) for record, _ in flips[way]) for way in flips},
+            }
+            for name in columns["published"]
+        ],
+        "flips": {
+            way: [
+                {name: before[name] for name in ("id", "line", "question_type", "scene", "target")}
+                | {"first": before["answer"], "second": after["answer"]}
+                for before, after in pairs
+            ]
+            for way, pairs in flips.items()
+        },
+    }
+
+
+def _by_key(answers: Sequence[Record]) -> dict[Key, Record]:
+    """Answers by id and type; questions that share both are told apart by their order."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = {}
+    for record in answers:
+        name = (str(record["id"]), record["question_type"])
+        found[(*name, seen[name])] = record
+        seen[name] += 1
+    return found
+
+
+def _column(a: Sequence[Record], b: Sequence[Record], protocol: str, seed: int, resamples: int) -> dict[Name, Record]:
+    first = tabulate(a, protocol)
+    second = tabulate(b, protocol, like=first)
+    once = np.ones((1, len(first.scenes)))
+    before, after = first.averages(once), second.averages(once)
+    bounds = difference_intervals(first, second, seed, resamples)
+    return {
+        name: {
+            "first": float(before[name][0]),
+            "second": float(after[name][0]),
+            "difference": float(after[name][0] - before[name][0]),
+            "interval": bounds[name],
+        }
+        for name in before
+    }
+
+
+def _flips(a: Sequence[Record], b: Sequence[Record]) -> dict[str, list[tuple[Record, Record]]]:
+    pairs = list(zip(a, b, strict=True))
+    return {
+        "better": [(before, after) for before, after in pairs if after["published"] > before["published"]],
+        "worse": [(before, after) for before, after in pairs if after["published"] < before["published"]],
+    }

@@ -1,0 +1,162 @@
+"""The answers of a run on disk, appended video by video, so that a run can be killed anywhere and continued."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from vlm3r.errors import UserError
+from vlm3r.evaluation.run.fingerprints import differences
+from vlm3r.files import first_line, write_text
+
+ANSWERS = "answers.jsonl"
+RUN = "run.json"
+SHOWN = 6
+Record = dict[str, Any]
+
+
+class Journal:
+    """The finished videos of a run; made by `open_journal`, which keeps other processes out."""
+
+    def __init__(self, file: IO[bytes], done: dict[str, list[Record]]):
+        self._file = file
+        self.done = done
+        """Finished videos and their answers, in the order of the file."""
+
+    def append(self, video: str, records: Sequence[Record]) -> None:
+        """Write a finished video's answers, one line each, and see them to the disk.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        try:
+            self._file.write(text.encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UserError(f"{self._file.name}: cannot be written ({first_line(error)}); free some space") from error
+        self.done[video] = list(records)
+
+
+@contextmanager
+def open_journal(
+    folder: Path, fingerprint: Mapping[str, Any], expected: Mapping[str, Sequence[int]]
+) -> Iterator[Journal]:
+    """The journal of a new run, or of one that is continued; what a kill left unfinished is cut off.
+
+    Args:
+        folder: where the run keeps its files; made if need be.
+        fingerprint: what its answers depend on.
+        expected: by video, the lines of its questions: a video is finished when all of them are answered.
+
+    Raises:
+        UserError: the folder holds another run, cannot be written, or is being written to by another process.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ANSWERS).open("ab+")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({first_line(error)}); choose another folder") from error
+    with file:
+        _lock(file, folder)
+        _check_run(folder, fingerprint, file.tell() > 0)
+        yield Journal(file, _recover(file, folder / ANSWERS, expected))
+
+
+def read_run(folder: Path) -> tuple[Record, list[Record]]:
+    """The fingerprint of a run and its answers.
+
+    Raises:
+        UserError: there is no run, or its files are damaged.
+    """
+    fingerprint = _read_fingerprint(folder)
+    try:
+        lines = (folder / ANSWERS).read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise UserError(f"{folder / ANSWERS}: cannot be read ({first_line(error)}); name a run's folder") from None
+    records = [_parse(line) for line in lines]
+    whole = [record for record in records if record is not None]
+    if len(whole) < len(records) and (len(whole) < len(records) - 1 or records[-1] is not None):
+        raise UserError(f"{folder / ANSWERS}: line {records.index(None) + 1} is damaged; run the evaluation again")
+    return fingerprint, whole
+
+
+def _check_run(folder: Path, fingerprint: Mapping[str, Any], begun: bool) -> None:
+    if not (folder / RUN).exists():
+        if begun:
+            raise UserError(f"{folder}: has answers but no {RUN} to tell whose; choose another folder")
+        write_text(folder / RUN, json.dumps({"fingerprint": fingerprint}, indent=2) + "\n")
+        return
+    found = differences(_read_fingerprint(folder), fingerprint)
+    if found:
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise UserError(
+            f"{folder}: holds a run that differs from this one in {'; '.join(found[:SHOWN])}{more} "
+            "(there and here); choose another folder"
+        )
+
+
+def _read_fingerprint(folder: Path) -> Record:
+    try:
+        found = json.loads((folder / RUN).read_bytes())["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / RUN}: is no record of a run ({first_line(error)}); name a run's folder") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{folder / RUN}: is no record of a run; name a run's folder")
+    return found
+
+
+def _recover(file: IO[bytes], path: Path, expected: Mapping[str, Sequence[int]]) -> dict[str, list[Record]]:
+    """The finished videos of the file; an unfinished one at its end is cut off.
+
+    Raises:
+        UserError: something else than its end is damaged.
+    """
+    file.seek(0)
+    done: dict[str, list[Record]] = {}
+    block: list[Record] = []
+    end = finished = 0
+    lines = file.readlines()
+    for number, line in enumerate(lines, 1):
+        end += len(line)
+        record = _parse(line)
+        sound = record is not None and record["video"] in expected and record["video"] not in done
+        if not sound or (block and record is not None and block[0]["video"] != record["video"]):
+            if number < len(lines) or record is not None:
+                raise UserError(f"{path}: line {number} is damaged; choose another folder, or remove the file")
+            break
+        assert record is not None
+        block.append(record)
+        if len(block) == len(expected[record["video"]]):
+            if [answer["line"] for answer in block] != list(expected[record["video"]]):
+                raise UserError(f"{path}: line {number} is of another benchmark; choose another folder")
+            done[record["video"]], block, finished = block, [], end
+    file.truncate(finished)
+    file.seek(0, os.SEEK_END)
+    return done
+
+
+def _parse(line: bytes) -> Record | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "video" in record and "line" in record else None
+
+
+def _lock(file: IO[bytes], folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{folder}: another process is writing to it; wait for it, or choose another folder") from None
