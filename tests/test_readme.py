@@ -21,7 +21,8 @@ SCRIPTS = sorted(set(re.findall(r"(?:bash|python) (scripts/\S+)", README)))
 @pytest.fixture
 def clone_like(tmp_path):
     """A folder that looks like the clone but keeps what commands write out of it."""
-    (tmp_path / "playground").symlink_to(ROOT / "playground")
+    for name in ("playground", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
 
 
