@@ -15,7 +15,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     [line for line in text.splitlines() if line.startswith("vlm3r ")] for kind, text in BLOCKS if kind == "bash"
 ]
-SCRIPTS = sorted(set(re.findall(r"(?:bash|python) (scripts/\S+)", README)))
+SCRIPTS = sorted(set(re.findall(r"(?:bash|python) (scripts/[\w./-]+)", README)))
 
 
 @pytest.fixture
