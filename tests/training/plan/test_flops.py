@@ -77,8 +77,16 @@ def test_the_forward_pass_is_the_known_prefill():
 
 
 def test_a_kernel_without_block_mask_computes_what_is_thrown_away():
-    assert published(7000, kernel="sdpa").masked > published(7000).masked
-    assert published(7000, kernel="sdpa").useful == published(7000).useful
+    recipe = Recipe(model=ModelRecipe(attention="sdpa"))
+    segments = torch.tensor([[0] * 60 + [1] * 20 + [2] * 20])
+    packed = training_costs(VLM3RConfig(), recipe, batch_shape(segments, 4, 1))
+    flexed = replace(recipe, model=replace(recipe.model, attention="flex_attention"))
+    assert packed.masked > training_costs(VLM3RConfig(), flexed, batch_shape(segments, 4, 1)).masked
+    assert packed.useful == training_costs(VLM3RConfig(), flexed, batch_shape(segments, 4, 1)).useful
+
+
+def test_a_question_alone_needs_no_mask():
+    assert published(7000, kernel="sdpa").masked == published(7000).masked < published(7000, kernel="eager").masked
 
 
 def test_a_batch_is_counted_by_its_segments():

@@ -95,10 +95,12 @@ def test_a_run_without_video_has_no_visual_cost():
 
 def test_memory_beyond_the_device_names_keys_to_change():
     recipe = Recipe()
-    optimiser = replace(recipe.optimiser, gradient_checkpointing=False)
-    plan = make_plan(
-        VLM3RConfig(), replace(recipe, optimiser=optimiser), DataCounts(), find_device("a100"), compared=()
+    large = replace(
+        recipe,
+        optimiser=replace(recipe.optimiser, gradient_checkpointing=False),
+        data=replace(recipe.data, questions_per_pack=16),
     )
+    plan = make_plan(VLM3RConfig(), large, DataCounts(), find_device("a100"), compared=())
     assert "optimiser.gradient_checkpointing=true" in plan.warnings[0]
     assert "model.attention=flex_attention" in plan.warnings[1]
     assert not make_plan(small_config(), recipe, DataCounts(20, 10), find_device("a100"), frames=2).warnings

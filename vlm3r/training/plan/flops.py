@@ -261,7 +261,9 @@ def _attention_costs(config: VLM3RConfig, recipe: Recipe, shape: BatchShape) -> 
     text, kernel = config.qwen2, recipe.model.attention
     a_pair = 4.0 * text.num_hidden_layers * text.num_attention_heads * head_dim(config)
     trained = recipe.parts.language_model != "frozen" or reaches_language_inputs(config, recipe)
-    pairs = shape.pairs if kernel in BLOCK_KERNELS else shape.computed_pairs
+    # One question alone is an ordinary causal sequence, for which SDPA needs no mask.
+    knows_mask = kernel in BLOCK_KERNELS or (kernel == "sdpa" and shape.rows == 1)
+    pairs = shape.pairs if knows_mask else shape.computed_pairs
     backward = 2.0 * trained
     again = float(trained and recipe.optimiser.gradient_checkpointing)
     repeated = SCORE_PRODUCT * trained if kernel != "eager" else 0.0
