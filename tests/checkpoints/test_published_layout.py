@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,16 @@ def test_folder_names_decide_nothing(tmp_path, intact_parts, lora_name, base_nam
 
 def test_base_and_geometry_are_found_beside_the_repository(intact, intact_parts):
     assert_same_weights(read(intact, base=None, geometry=None), intact_parts)
+
+
+def test_a_base_named_in_full_wins_over_a_folder_of_its_name_beside_the_repository(published, intact_parts):
+    (published.lora.parent / "elsewhere").mkdir()
+    base = published.base.rename(published.lora.parent / "elsewhere" / "model")
+    (published.lora.parent / "model").symlink_to(published.lora)
+    settings = json.loads((published.lora / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = str(base)
+    (published.lora / "adapter_config.json").write_text(json.dumps(settings))
+    assert_same_weights(read(published, base=None), intact_parts)
 
 
 def test_a_folder_with_only_a_pth_file_serves_as_geometry(published, intact_parts):

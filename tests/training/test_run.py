@@ -108,6 +108,20 @@ def test_changed_data_are_refused_by_their_file(start, data, whole, tmp_path):
         data.write_text(text)
 
 
+@pytest.mark.parametrize("record", [{"finished": "yes"}, {"data": [], "recipe": {}, "base": {}}])
+def test_a_folder_with_another_programs_record_is_refused(start, data, tmp_path, record):
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"run\.json: is not the record of a training run"):
+        train(recipe_of(start, data, tmp_path))
+
+
+def test_a_damaged_checkpoint_is_named(start, data, whole, tmp_path):
+    run = cut_off_after(whole, 3, tmp_path / "run")
+    (run / "checkpoint-3" / "progress.json").write_text("{}")
+    with pytest.raises(UserError, match=r"checkpoint-3/progress\.json: damaged; remove"):
+        train(recipe_of(start, data, run, **DROPOUT))
+
+
 def test_what_a_run_leaves(whole):
     names = {path.name for path in whole.iterdir()}
     assert {"model", "adapter", "peft", "recipe.yaml", "run.json", HISTORY, "loss.png", "skipped.jsonl"} <= names

@@ -115,12 +115,16 @@ def read_checkpoint(
 
 
 def _base_of(lora: Path) -> Path:
-    """The base model that a LoRA repository's adapter names: a folder beside the repository, a folder, or a hub id."""
+    """The base model that a LoRA repository's adapter names: an absolute path, a folder beside the repository, a
+    folder, or a hub id."""
     name = read_json(lora / "adapter_config.json").get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise UserError(f"{lora}: its adapter names no base model; give one with --base")
     beside = lora.parent / Path(name).name
-    if (beside / "config.json").is_file():
+    named = Path(name)
+    if named.is_absolute() and (named / "config.json").is_file():
+        return named
+    if (beside / "config.json").is_file() and beside.resolve() != lora.resolve():
         return beside
     try:
         return resolve_folder(name, "base model")

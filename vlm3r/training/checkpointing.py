@@ -129,5 +129,12 @@ def write_progress(progress: Mapping[str, Any], folder: Path) -> None:
 
 
 def read_progress(checkpoint: Path) -> dict[str, Any]:
-    """What `write_progress` wrote."""
-    return read_json(checkpoint / PROGRESS)
+    """What `write_progress` wrote.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    progress = read_json(checkpoint / PROGRESS)
+    if not isinstance(progress.get("losses"), dict) or not isinstance(progress.get("work"), dict):
+        raise UserError(f"{checkpoint / PROGRESS}: damaged; remove {checkpoint} and run again")
+    return progress

@@ -72,12 +72,27 @@ def base_fingerprint(parts: Parts) -> dict[str, str]:
     return {part: digest.hexdigest() for part, digest in digests.items()}
 
 
-def check_unchanged(run: Path, recipe: Recipe, data: Mapping[str, Any], base: Mapping[str, str]) -> None:
-    """Raise `UserError` unless the run in the folder has the same recipe, data and start."""
+def read_record(run: Path) -> dict[str, Any] | None:
+    """The `run.json` of a run that has begun; None where there is none.
+
+    Raises:
+        UserError: it is damaged, or is that of something else.
+    """
     path = run / RECORD
     if not path.exists():
+        return None
+    record = read_json(path)
+    parts = [record.get(name) for name in ("recipe", "data", "base")]
+    if not all(isinstance(part, dict) for part in parts) or not isinstance(record["data"].get("files"), list):
+        raise UserError(f"{path}: is not the record of a training run; choose another run.out")
+    return record
+
+
+def check_unchanged(run: Path, recipe: Recipe, data: Mapping[str, Any], base: Mapping[str, str]) -> None:
+    """Raise `UserError` unless the run in the folder has the same recipe, data and start."""
+    before = read_record(run)
+    if before is None:
         return
-    before = read_json(path)
     remedy = "put it back, or choose another run.out"
     then, now = flat(before["recipe"]), flat(settings_record(recipe))
     for key in sorted(then.keys() | now.keys()):

@@ -28,7 +28,15 @@ from vlm3r.training.parts import build_trainable, count_parameters, set_towers_a
 from vlm3r.training.plan.table import comparison_text
 from vlm3r.training.planned import comparison_record, measured_run, plan_of_run, side_by_side
 from vlm3r.training.recipe import Recipe
-from vlm3r.training.record import RECORD, base_fingerprint, check_unchanged, git_commit, versions, write_record
+from vlm3r.training.record import (
+    RECORD,
+    base_fingerprint,
+    check_unchanged,
+    git_commit,
+    read_record,
+    versions,
+    write_record,
+)
 from vlm3r.training.settings import settings_record, write_settings
 from vlm3r.training.setup import (
     Processes,
@@ -124,8 +132,9 @@ def train(recipe: Recipe) -> int:
         UserError: anything that the user can mend; the recipe, data or start of a run that continues has changed.
     """
     run = recipe.run.out
-    if is_finished(run):
-        check_unchanged(run, recipe, read_json(run / RECORD)["data"], read_json(run / RECORD)["base"])
+    record = read_record(run)
+    if record is not None and record.get("finished") is not None:
+        check_unchanged(run, recipe, record["data"], record["base"])
         print(f"{run / MODEL}: this run is finished", file=sys.stderr)
         return 0
     prepared = prepare(recipe)
@@ -148,11 +157,6 @@ def train(recipe: Recipe) -> int:
     return 0
 
 
-def is_finished(run: Path) -> bool:
-    """Whether the folder holds a run that came to its end."""
-    return (run / RECORD).exists() and read_json(run / RECORD).get("finished") is not None
-
-
 def _open_folder(prepared: Prepared, facts: Mapping[str, Any]) -> None:
     """Make the run's folder, or check and tidy that of a run that continues."""
     recipe, run = prepared.recipe, prepared.recipe.run.out
@@ -162,21 +166,21 @@ def _open_folder(prepared: Prepared, facts: Mapping[str, Any]) -> None:
     except OSError as error:
         raise UserError(f"{run}: cannot be made ({first_line(error)}); choose another run.out") from error
     check_unchanged(run, recipe, facts["data"], base)
+    before = read_record(run)
     disk.drop_stale(run)
     found = disk.checkpoints(run)
     cut_back(run / HISTORY, disk.step_of(found[-1]) if found else 0)
     write_text(run / RECIPE, write_settings(recipe))
     (run / SKIPPED_FILE).touch()
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     record = {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": now if before is None else before.get("started", now),
         "versions": versions(),
         "git": git_commit(),
         "recipe": settings_record(recipe),
         "base": base,
         **facts,
     }
-    if (run / RECORD).exists():
-        record["started"] = read_json(run / RECORD)["started"]
     write_record(run, record)
 
 

@@ -105,6 +105,10 @@ BAD = {
     "empty video": (GOOD | {"video": ""}, "video is empty text"),
     "no images": (row("q", image=[]), "image is an empty list"),
     "images of numbers": (row("q", image=[1]), "image is a list, not a path or a list of paths"),
+    "null character in a path": (GOOD | {"video": "a\0.mp4"}, "video holds a null character"),
+    "half a character in a path": (row("q", image=["a.png", "\ud800.png"]), "image holds half a character"),
+    "half a character in a turn": (row("q", "\udc00"), r"conversations\[1\].value holds half a character \(\\udc00\)"),
+    "half a character in a task": (GOOD | {"task": "\ud800"}, "task holds half a character"),
 }
 
 
@@ -124,6 +128,18 @@ def test_bad_rows_are_listed_and_the_others_kept(tmp_path):
         (f"{path}:2", "video is empty text, not a path"),
         (f"{path}:4", "is no valid JSON"),
     ]
+
+
+@pytest.mark.parametrize("element", ["[" * 100_000, '{"id": ' + "9" * 5000 + "}"])
+def test_what_the_decoder_gives_up_on_is_a_bad_line_or_a_broken_list(tmp_path, element):
+    good = json.dumps(GOOD)
+    (tmp_path / "a.jsonl").write_text(f"{good}\n{element}\n")
+    mixture = read_mixture(recipe(tmp_path / "a.jsonl"), 0)
+    assert len(mixture) == 1
+    assert [reason.split(" (")[0] for _, reason in mixture.bad_rows] == ["is no usable JSON"]
+    (tmp_path / "a.json").write_text(f"[{good},\n{element}]")
+    with pytest.raises(UserError, match="no valid JSON at line"):
+        read_mixture(recipe(tmp_path / "a.json"), 0)
 
 
 def test_speakers_have_two_names_and_an_opening_answer_is_dropped():

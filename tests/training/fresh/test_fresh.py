@@ -78,9 +78,12 @@ def test_geometry_is_put_in_where_a_folder_is_given(rows: Path, tmp_path: Path) 
 
 def test_bad_files_are_one_line(rows: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("{}\n", encoding="utf-8")
+    number = {"conversations": [{"from": "human", "value": 3}, {"from": "gpt", "value": "a"}]}
+    (tmp_path / "number.jsonl").write_text(json.dumps(number), encoding="utf-8")
     for recipe in (
         FreshRecipe(corpus=(tmp_path / "nowhere.jsonl",)),
         FreshRecipe(corpus=(tmp_path / "bad.jsonl",)),
+        FreshRecipe(corpus=(tmp_path / "number.jsonl",)),
         FreshRecipe(corpus=(rows,), vision=tmp_path),
     ):
         with pytest.raises(UserError) as caught:

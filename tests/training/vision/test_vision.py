@@ -18,7 +18,7 @@ from vlm3r.scenes.synthetic.settings import SceneSettings
 from vlm3r.training.vision.contrast import PatchNameModel, tower_config
 from vlm3r.training.vision.patches import PatchTask, decode_scene, make_patches, read_patches
 from vlm3r.training.vision.recipe import TowerRecipe, VisionRecipe
-from vlm3r.training.vision.train import train_vision
+from vlm3r.training.vision.train import PatchFrames, evaluate, train_vision
 
 SMALL = TowerRecipe(
     image_size=32, patch_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
@@ -85,6 +85,23 @@ def test_training_learns_writes_an_encoder_and_continues(rooms: Path, tmp_path: 
     assert scores.patches > 0 and 0 <= scores.accuracy <= 1
     tower = VisionTower.from_pretrained(tmp_path / "out" / "model")
     assert tower.config.hidden_size == 32
+    assert json.loads((tmp_path / "out" / "vision.json").read_text())["frames"] == 4
+    half_written = tmp_path / "out" / "checkpoint-31"
+    half_written.mkdir()
+    (half_written / "model.safetensors").write_bytes(b"")
     assert train_vision(recipe) == scores
     with pytest.raises(UserError, match="another recipe"):
         train_vision(VisionRecipe(scenes=(rooms,), held_out=1, out=tmp_path / "out", tower=SMALL))
+
+
+def test_frames_are_measured_on_the_device_of_the_model(rooms: Path, tmp_path: Path) -> None:
+    files = [decode_scene(PatchTask(scene, tmp_path, 32, 16)) for scene in find_scenes(rooms)]
+    names = sorted({name for file in files for name in read_patches(file).categories})
+
+    class Elsewhere(PatchNameModel):
+        def match(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            assert pixel_values.device == self.bias.device
+            return torch.zeros(*pixel_values.shape[:1], 4, len(names))
+
+    model = Elsewhere(VisionTower(tower_config(SMALL)), names, 8, 0.5).to("meta")
+    assert evaluate(model, PatchFrames(files, names, 0, augment=False)).patches > 0

@@ -19,6 +19,8 @@ from vlm3r.training.data.rows import BadRow, Row, parse_row
 CHUNK = 1 << 20
 """Bytes read at a time from a JSON list."""
 SPACE = " \t\r\n"
+TOO_MUCH = "nested too deeply, or a number of thousands of digits"
+"""What Python's decoder refuses although it is JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def parse_found(found: Found, path: Path, root: Path) -> Row:
     """
     if isinstance(found.record, json.JSONDecodeError):
         raise BadRow(f"is no valid JSON ({found.record.msg} at column {found.record.colno})")
+    if isinstance(found.record, Exception):
+        raise BadRow(f"is no usable JSON ({TOO_MUCH})")
     return parse_row(found.record, row_identity(path, found.position), path, root)
 
 
@@ -126,7 +130,9 @@ def _lines(file: BinaryIO) -> Iterator[Found]:
         if line.strip():
             try:
                 record: Any = json.loads(line)
-            except json.JSONDecodeError as error:
+            except UnicodeDecodeError:
+                raise
+            except (ValueError, RecursionError) as error:
                 record = error
             yield Found(offset, len(line), position, record)
         offset += len(line)
@@ -199,6 +205,8 @@ def _element(path: Path, window: _Window, decoder: json.JSONDecoder) -> tuple[An
             if window.ended:
                 before = len(window.text[window.at : error.pos].encode())
                 raise _broken(path, window.offset + before, error.msg) from None
+        except (ValueError, RecursionError):
+            raise _broken(path, window.offset, TOO_MUCH) from None
         else:
             if end < len(window.text) or window.ended:
                 return record, end

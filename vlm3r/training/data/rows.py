@@ -73,6 +73,10 @@ def parse_row(record: Any, identity: str, source: Path, root: Path) -> Row:
         raise BadRow(f"image is {_kind(images)}, not a path or a list of paths")
     if images is not None and not paths:
         raise BadRow("image is an empty list")
+    for name, path in [("video", video), *(("image", path) for path in paths)]:
+        _check_text(path or "", name)
+        if "\0" in (path or ""):
+            raise BadRow(f"{name} holds a null character, which no path can")
     return Row(
         identity,
         str(source),
@@ -87,6 +91,7 @@ def _task(record: Mapping[str, Any], source: Path) -> str:
     for name in TASK_FIELDS:
         value = record.get(name)
         if isinstance(value, str) and value:
+            _check_text(value, name)
             return value
     return source.stem
 
@@ -120,7 +125,16 @@ def _turn(value: Any, number: int) -> Turn:
         raise BadRow(f"{where}.{what} is {_kind(text)}, not text")
     if not text.strip():
         raise BadRow(f"{where}.{what} is empty")
+    _check_text(text, f"{where}.{what}")
     return Turn(ROLES[speaker], text)
+
+
+def _check_text(text: str, where: str) -> None:
+    """Raise `BadRow` for what JSON can spell and UTF-8 cannot: one half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRow(f"{where} holds half a character (\\u{ord(text[error.start]):04x})") from error
 
 
 def _kind(value: Any) -> str:

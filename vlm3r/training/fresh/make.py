@@ -64,7 +64,6 @@ def _config(
             "vocab_size": -(-tokens // VOCABULARY_STEP) * VOCABULARY_STEP,
             "max_position_embeddings": language.max_position_embeddings,
             "rope_parameters": {"rope_type": "default", "rope_theta": language.rope_theta},
-            "tie_word_embeddings": language.tie_word_embeddings,
         },
         "vision_config": vision_config,
         "geometry": "none" if geometry is None else "cut3r",

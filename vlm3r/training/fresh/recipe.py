@@ -29,8 +29,6 @@ class LanguageRecipe:
     """Longest sequence in tokens."""
     vocabulary: int = 1024
     """Most tokens that the tokenizer learns, markup aside."""
-    tie_word_embeddings: bool = False
-    """Whether the output layer shares the input embedding."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from tokenizers.trainers import BpeTrainer
 from transformers import Qwen2Tokenizer
 
 from vlm3r.errors import UserError
-from vlm3r.files import first_line
 from vlm3r.processing.prompts import PLACEHOLDER, SYSTEM_MESSAGE
 from vlm3r.processing.sampling import time_instruction
+from vlm3r.training.data.row_files import parse_found, row_identity, scan_rows
+from vlm3r.training.data.rows import BadRow
 
 ALWAYS = (SYSTEM_MESSAGE, "system\n", "user\n", "assistant\n", time_instruction(12.5, [0.0, 1.25]))
 """What prompts hold beside the questions."""
@@ -43,18 +44,15 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int) -> Qwen2Tokenizer:
 
 
 def corpus(files: Iterable[Path]) -> Iterator[str]:
-    """The turns of training rows in JSON Lines files, without placeholders.
+    """The turns of training rows, without placeholders.
 
     Raises:
-        UserError: a file cannot be read or holds no conversations.
+        UserError: a file cannot be read, or one of its rows cannot be learnt from.
     """
     for path in files:
-        try:
-            with path.open(encoding="utf-8") as lines:
-                for line in lines:
-                    for turn in json.loads(line)["conversations"]:
-                        yield turn["value"].replace(PLACEHOLDER, "")
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({first_line(error)}); give rows of training data") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: no training rows in JSON Lines ({first_line(error)})") from error
+        for found in scan_rows(path):
+            try:
+                row = parse_found(found, path, path.parent)
+            except BadRow as fault:
+                raise UserError(f"{row_identity(path, found.position)}: {fault}; mend or remove it") from fault
+            yield from (turn.text.replace(PLACEHOLDER, "") for turn in row.turns)

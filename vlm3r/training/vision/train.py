@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import Trainer, TrainingArguments, set_seed
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
+from vlm3r.checkpoints.files import read_json
 from vlm3r.errors import UserError
 from vlm3r.files import write_text
 from vlm3r.model.vision import VisionTower
@@ -90,13 +93,12 @@ def train_vision(recipe: VisionRecipe) -> VisionScores:
     set_seed(recipe.seed)
     tower = VisionTower(tower_config(recipe.tower))
     model = PatchNameModel(tower, names, recipe.text_width, recipe.present_share)
-    trainer = Trainer(
-        model=model, args=_arguments(recipe), train_dataset=PatchFrames(seen, names, recipe.seed, augment=True)
-    )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(recipe.out)))
+    frames = PatchFrames(seen, names, recipe.seed, augment=True)
+    trainer = Trainer(model=model, args=_arguments(recipe), train_dataset=frames)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(recipe.out))
     scores = evaluate(model, PatchFrames(unseen, names, recipe.seed, augment=False))
     tower.save_pretrained(recipe.out / "model")
-    report = {"scores": dataclasses.asdict(scores), "names": names, "frames": 32 * len(seen), "recipe": record}
+    report = {"scores": dataclasses.asdict(scores), "names": names, "frames": len(frames), "recipe": record}
     write_text(recipe.out / "vision.json", json.dumps(report, indent=2) + "\n")
     return scores
 
@@ -121,10 +123,11 @@ def evaluate(model: PatchNameModel, frames: PatchFrames) -> VisionScores:
     model.eval()
     right = total = 0
     counts = torch.zeros(frames.width)
+    device = model.bias.device
     for pixels, shares in _batches(frames):
         clear = shares.max(-1).values >= 128
         truth = shares.argmax(-1)[clear]
-        best = model.match(pixels).argmax(-1)[clear]
+        best = model.match(pixels.to(device)).argmax(-1).cpu()[clear]
         right, total = right + int((best == truth).sum()), total + len(truth)
         counts += torch.bincount(truth, minlength=frames.width)
     return VisionScores(right / max(total, 1), float(counts.max()) / max(total, 1), total)
@@ -157,12 +160,21 @@ def _arguments(recipe: VisionRecipe) -> TrainingArguments:
     )
 
 
+def _last_checkpoint(out: Path) -> str | None:
+    """The newest checkpoint; those that a kill left half written are removed."""
+    for checkpoint in out.glob("checkpoint-*"):
+        # The Trainer writes its state last.
+        if not (checkpoint / TRAINER_STATE_NAME).is_file():
+            shutil.rmtree(checkpoint)
+    return get_last_checkpoint(str(out))
+
+
 def _check_folder(out: Path, record: dict[str, Any]) -> None:
     """Keep a run from continuing one that began with other settings."""
     out.mkdir(parents=True, exist_ok=True)
     held = out / "recipe.json"
     if held.is_file():
-        if json.loads(held.read_text(encoding="utf-8")) != record:
+        if read_json(held) != record:
             raise UserError(f"{out}: holds a run of another recipe; choose another out, or delete the folder")
         return
     if any(out.iterdir()):
