@@ -28,6 +28,7 @@ questions() { # SCENES FILE OPTION...
 }
 questions "$out/rooms" "$out/train.jsonl" --format training --style vsibench --per-scene 12
 questions "$out/rooms" "$out/train_open.jsonl" --format open --per-scene 3 --seed 1
+[ -s "$out/describe.jsonl" ] || vlm3r qa describe --scenes "$out/rooms" --out "$out/describe.jsonl" --per-kind 8
 questions "$out/test_rooms" "$out/test.jsonl" --style vsibench
 
 # 1. The encoders, each alone.
