@@ -27,13 +27,18 @@ class Splits:
 
     def part(self, scene_id: str) -> str:
         """The part that a scene belongs to; repeated scans of one ScanNet room share theirs."""
-        scan = SCANNET_SCAN.fullmatch(scene_id)
-        place = stable_number("split", self.seed, scan[1] if scan else scene_id) / 2**64
+        place = stable_number("split", self.seed, room_of(scene_id)) / 2**64
         for name, share in self.shares.items():
             place -= share
             if place < 0:
                 return name
         return max(self.shares, key=lambda name: self.shares[name])  # rounding left the place just below 1
+
+
+def room_of(scene_id: str) -> str:
+    """The room that a scene shows: repeated scans of one ScanNet room (`scene0000_00`, `scene0000_01`) share theirs."""
+    scan = SCANNET_SCAN.fullmatch(scene_id)
+    return scan[1] if scan else scene_id
 
 
 def stable_number(*parts: object) -> int:

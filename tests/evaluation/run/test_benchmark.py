@@ -30,6 +30,11 @@ BAD = {
     row(question_type="object_counting", ground_truth="many"): "not a number",
     row(question_type="object_counting", ground_truth="nan"): "not a finite number",
     row(video_path=None, dataset=None): "no video to ask about",
+    "[" * 100_000: "no row of questions",
+    row(question="half of a character: \ud800"): "surrogates not allowed",
+    row(id="\ud800"): "surrogates not allowed",
+    row(video_path="\ud800.mp4"): "surrogates not allowed",
+    row(question="<image> and <image>?"): "several times",
 }
 
 
@@ -94,3 +99,8 @@ def test_videos_are_looked_for_where_the_scenes_were_and_beside_the_file(tmp_pat
     assert find_video("scene0/video", roots) == file.parent / "scene0" / "video"
     with pytest.raises(UserError, match=r"nowhere: is in none of .*--video-root"):
         find_video("nowhere", roots)
+
+
+def test_a_name_that_no_file_can_have_is_an_error_of_its_video(tmp_path):
+    with pytest.raises(UserError, match=r"^x{80}: is no path of a video"):
+        find_video("x" * 5000, [tmp_path])

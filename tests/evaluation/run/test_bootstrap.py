@@ -80,6 +80,27 @@ def test_one_scene_has_no_interval():
     assert set(intervals(tabulate(invented(1, 9), "published")).values()) == {None}
 
 
+def test_a_type_that_only_one_scene_has_gets_no_interval():
+    common, rare = QUESTION_TYPES[:2]
+    records = invented(9, 4, [common])
+    records += [{"scene": "s0", "question_type": rare.name, "published": score} for score in (0.0, 1.0)]
+    found = intervals(tabulate(records, "published"), resamples=200)
+    assert found["vsibench", "task", rare.task] is None
+    assert found["vsibench", "task", common.task] is not None
+    assert found[MICRO] is not None
+
+
+def test_repeated_scans_of_one_room_are_drawn_together():
+    def scanned(names):
+        pairs = zip(invented(len(names), 1, QUESTION_TYPES[:1]), names, strict=True)
+        return tabulate([record | {"scene": name} for record, name in pairs], "published")
+
+    apart = scanned([f"scene{room:04}_00" for room in range(6)])
+    together = scanned([f"scene{room:04}_0{scan}" for room in range(3) for scan in range(2)])
+    assert (len(apart.scenes), len(together.scenes)) == (6, 3)
+    assert set(intervals(scanned(["scene0000_00", "scene0000_01"])).values()) == {None}
+
+
 def test_a_question_belongs_to_the_averages_that_it_moves():
     for kind in QUESTION_TYPES:
         base = invented(2, 300)

@@ -92,3 +92,20 @@ def test_runs_without_a_question_in_common_are_refused(runs, tmp_path):
         compare_runs(runs[0], other)
     with pytest.raises(UserError, match="no record of a run"):
         compare_runs(runs[0], tmp_path)
+
+
+def test_questions_that_share_an_id_only_are_not_paired(tmp_path):
+    first = write_run(tmp_path / "a", [("1", COUNT, "s0", 1.0, 1.0)], 3, {})
+    second = write_run(tmp_path / "b", [("1", COUNT, "s9", 1.0, 1.0)], 3, {})
+    with pytest.raises(UserError, match="no question in common"):
+        compare_runs(first, second)
+
+
+@pytest.mark.parametrize("change", [{"published": "x"}, {"scene": None}, {"answer": 3}])
+def test_an_answer_with_a_field_of_another_type_is_named_by_its_line(runs, change):
+    file = runs[1] / ANSWERS
+    lines = file.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | change)
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=rf"line 2 has no valid {next(iter(change))}"):
+        compare_runs(*runs)

@@ -12,7 +12,7 @@ from typing import Any
 from vlm3r.errors import UserError
 from vlm3r.evaluation.baselines import random_choice, target_of
 from vlm3r.files import first_line
-from vlm3r.qa.rows import benchmark_view, prompt
+from vlm3r.qa.rows import IMAGE_TOKEN, benchmark_view, prompt
 from vlm3r.qa.types import question_type
 
 KEPT = ("id", "dataset", "scene_name", "question_type", "question", "options", "ground_truth", "mc_answer")
@@ -80,7 +80,7 @@ def read_benchmark(file: Path) -> Benchmark:
                     continue
                 try:
                     video, question = _question(number, line)
-                except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+                except (UserError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     bad.append(BadLine(number, _reason(error)))
                 else:
                     groups.setdefault(video, []).append(question)
@@ -105,7 +105,12 @@ def _question(number: int, line: bytes) -> tuple[str, Question]:
             raise UserError(f"the right letter {target!r} is none of the options'")
     elif not math.isfinite(float(target)):
         raise UserError(f"ground_truth is {target}, not a finite number")
-    return _video_of(row), Question(number, {name: row.get(name) for name in KEPT}, prompt(row), target)
+    question = Question(number, {name: row.get(name) for name in KEPT}, prompt(row), target)
+    if question.text.count(IMAGE_TOKEN) > 1:
+        raise UserError(f"the question holds {IMAGE_TOKEN} several times, and there is one video")
+    video = _video_of(row)
+    json.dumps([video, question.text, question.row], ensure_ascii=False).encode()  # raises for halves of characters
+    return video, question
 
 
 def _video_of(row: Mapping[str, Any]) -> str:
@@ -142,7 +147,12 @@ def find_video(video: str, roots: Sequence[Path]) -> Path:
         UserError: none has.
     """
     for root in roots:
-        if (root / video).exists():
-            return root / video
+        try:
+            if (root / video).exists():
+                return root / video
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{video:.80}: is no path of a video ({type(error).__name__}); correct it in the file"
+            ) from error
     places = ", ".join(str(root) for root in roots)
     raise UserError(f"{video}: is in none of {places}; say where videos are with --video-root")

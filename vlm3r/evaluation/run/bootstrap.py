@@ -1,6 +1,7 @@
 """Confidence intervals of a benchmark's averages, by drawing scenes again.
 
 Questions about one scene share its video and its oddities, so scenes are drawn, with replacement, and not questions.
+Repeated scans of one ScanNet room count as one scene.
 Every average follows from the sums and counts of scores by scene and question type; a resample is a weight per scene.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3r.qa.splits import room_of
 from vlm3r.qa.types import QUESTION_TYPES, VSTI_FIVE_TASKS, QuestionType, question_type
 
 RESAMPLES = 10_000
@@ -52,11 +54,12 @@ def tabulate(records: Sequence[Mapping[str, Any]], field: str, like: Table | Non
         like: a table whose scenes and types are to be used, in its order; None takes those of the records.
     """
     kinds = [question_type(record["question_type"]) for record in records]
-    scenes = tuple(dict.fromkeys(record["scene"] for record in records)) if like is None else like.scenes
+    rooms = [room_of(record["scene"]) for record in records]
+    scenes = tuple(dict.fromkeys(rooms)) if like is None else like.scenes
     types = tuple(kind for kind in QUESTION_TYPES if kind in set(kinds)) if like is None else like.types
     place_of_scene = {scene: place for place, scene in enumerate(scenes)}
     place_of_type = {kind.name: place for place, kind in enumerate(types)}
-    rows = np.array([place_of_scene[record["scene"]] for record in records], dtype=int)
+    rows = np.array([place_of_scene[room] for room in rooms], dtype=int)
     columns = np.array([place_of_type[kind.name] for kind in kinds], dtype=int)
     sums, counts = np.zeros((len(scenes), len(types))), np.zeros((len(scenes), len(types)))
     np.add.at(sums, (rows, columns), [float(record[field]) for record in records])
@@ -99,7 +102,7 @@ def belongs(record: Mapping[str, Any], name: Name) -> bool:
 
 
 def intervals(table: Table, seed: int = 0, resamples: int = RESAMPLES) -> dict[Name, Interval | None]:
-    """The 95 % percentile interval of every average; None with fewer than two scenes."""
+    """The 95 % percentile interval of every average; None where fewer than two scenes have its questions."""
     return _percentiles((table.averages(weights) for weights in _draws(len(table.scenes), seed, resamples)), table)
 
 
@@ -125,12 +128,13 @@ def _draws(scenes: int, seed: int, resamples: int) -> Iterator[Array]:
 
 
 def _percentiles(chunks: Iterator[dict[Name, Array]], table: Table) -> dict[Name, Interval | None]:
-    if len(table.scenes) < 2:
-        return dict.fromkeys(table.averages(np.ones((1, len(table.scenes)))))
     collected = list(chunks)
     tail = 100 * (1 - LEVEL) / 2
     found: dict[Name, Interval | None] = {}
-    for name in collected[0]:
+    for name, alone in table.averages(np.eye(len(table.scenes))).items():  # (scene,), NaN without such questions
+        if np.isfinite(alone).sum() < 2:
+            found[name] = None
+            continue
         low, high = np.nanpercentile(np.concatenate([chunk[name] for chunk in collected]), [tail, 100 - tail])
         found[name] = (float(low), float(high))
     return found

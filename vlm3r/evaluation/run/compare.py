@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +11,28 @@ import numpy as np
 from vlm3r.errors import UserError
 from vlm3r.evaluation.run.bootstrap import RESAMPLES, Name, belongs, difference_intervals, tabulate
 from vlm3r.evaluation.run.fingerprints import differences
-from vlm3r.evaluation.run.journal import Record, read_run
+from vlm3r.evaluation.run.journal import ANSWERS, Record, read_run
 from vlm3r.evaluation.run.report import PROTOCOLS
 
-Key = tuple[str, str, int]
+READ: Mapping[str, type | tuple[type, ...]] = {
+    "question_type": str,
+    "scene": str,
+    "target": str,
+    "answer": str,
+    **dict.fromkeys(PROTOCOLS, (int, float)),
+}
+"""Fields of an answer that a comparison reads."""
+
+Key = tuple[str, str, str, str, int]
 
 
 def compare_runs(first: Path, second: Path, seed: int = 0, resamples: int = RESAMPLES) -> Record:
     """The comparison of two runs as JSON-serialisable values; scores are fractions of 1.
 
     Raises:
-        UserError: a folder holds no run, or no question is in both.
+        UserError: a folder holds no run or a damaged one, or no question is in both.
     """
-    (mark_a, answers_a), (mark_b, answers_b) = read_run(first), read_run(second)
+    (mark_a, answers_a), (mark_b, answers_b) = _read(first), _read(second)
     by_key_a, by_key_b = _by_key(answers_a), _by_key(answers_b)
     shared = [key for key in by_key_a if key in by_key_b]
     if not shared:
@@ -62,12 +71,23 @@ def compare_runs(first: Path, second: Path, seed: int = 0, resamples: int = RESA
     }
 
 
+def _read(folder: Path) -> tuple[Record, list[Record]]:
+    fingerprint, answers = read_run(folder)
+    for number, record in enumerate(answers, 1):
+        wrong = [name for name, kind in READ.items() if not isinstance(record.get(name), kind)]
+        if wrong:
+            raise UserError(
+                f"{folder / ANSWERS}: line {number} has no valid {wrong[0]}; run the evaluation again in another folder"
+            )
+    return fingerprint, answers
+
+
 def _by_key(answers: Sequence[Record]) -> dict[Key, Record]:
-    """Answers by id and type; questions that share both are told apart by their order."""
-    seen: Counter[tuple[str, str]] = Counter()
+    """Answers by id, type, scene and right answer; questions that share them all are told apart by their order."""
+    seen: Counter[tuple[str, str, str, str]] = Counter()
     found = {}
     for record in answers:
-        name = (str(record["id"]), record["question_type"])
+        name = (str(record.get("id")), record["question_type"], record["scene"], record["target"])
         found[(*name, seen[name])] = record
         seen[name] += 1
     return found

@@ -139,30 +139,21 @@ def make_plan(
         UserError: nothing is trained, or a question does not fit into `data.max_tokens`.
     """
     sharding, utilisation = sharding or Sharding(), utilisation or Utilisation()
-    on_gpu = device.name != "cpu"
-    number = (
-        4 if recipe.optimiser.precision == "float32" or (recipe.optimiser.precision == "auto" and not on_gpu) else 2
-    )
-    passes = recipe.optimiser.epochs
-    if recipe.optimiser.steps is not None:
-        passes = recipe.optimiser.steps * recipe.optimiser.batch_size / counts.questions
+    number, passes = _number_bytes(recipe, device), _passes(recipe, counts)
     peak = recipe.run.peak_tflops or device.peak_tflops
-
     parts = parameters_of(config, recipe)
 
     def run_of(size: int) -> RunCosts:
         workload = make_workload(config, recipe, counts, frames, size)
         costs = _costs(config, recipe, workload, stored).scaled(passes)
         seconds = utilisation.seconds(costs, peak * TERA) / devices
-        memory = memory_of(config, recipe, parts, workload.pack, sharding, devices, number, stored, on_gpu)
+        memory = memory_of(
+            config, recipe, parts, workload.pack, sharding, devices, number, stored, device.name != "cpu"
+        )
         return RunCosts(workload, counts.questions * passes, workload.tokens * passes, costs, seconds, memory)
 
     run = run_of(recipe.data.questions_per_pack)
-    kept = stored or frozenset({"geometry"})
-    extraction = training_costs(
-        config, recipe, replace(run.workload.pack, tokens=0, pairs=0, computed_pairs=0, targets=0)
-    )
-    only = {name: 0.0 for name in extraction.parts() if name not in kept}
+    store_bytes, extraction = _store(config, recipe, frames, run.workload, stored)
     return Plan(
         parameters=parts,
         counts=counts,
@@ -178,12 +169,33 @@ def make_plan(
         utilisation=utilisation,
         run=run,
         compared=tuple(run_of(size) for size in compared),
-        store_bytes=counts.videos * bytes_per_video(config, frames, [part for part in PARTS if part in kept])
-        if recipe.data.with_video
-        else 0.0,
-        store_seconds=counts.videos * utilisation.seconds(replace(extraction, **only), peak * TERA) / devices,
+        store_bytes=counts.videos * store_bytes,
+        store_seconds=counts.videos * utilisation.seconds(extraction, peak * TERA) / devices,
         warnings=_warnings(recipe, run, sharding, device, devices),
     )
+
+
+def _number_bytes(recipe: Recipe, device: Device) -> int:
+    """Bytes of a number in the forward pass."""
+    precision = recipe.optimiser.precision
+    return 4 if precision == "float32" or (precision == "auto" and device.name == "cpu") else 2
+
+
+def _passes(recipe: Recipe, counts: DataCounts) -> float:
+    """Passes over the data."""
+    if recipe.optimiser.steps is None:
+        return recipe.optimiser.epochs
+    return recipe.optimiser.steps * recipe.optimiser.batch_size / counts.questions
+
+
+def _store(
+    config: VLM3RConfig, recipe: Recipe, frames: int, workload: Workload, stored: frozenset[str]
+) -> tuple[float, TrainingCosts]:
+    """Bytes and FLOPs of one clip in a feature store with the parts that are stored, or geometry where none are."""
+    kept = stored or frozenset({"geometry"})
+    costs = training_costs(config, recipe, replace(workload.pack, tokens=0, pairs=0, computed_pairs=0, targets=0))
+    size = bytes_per_video(config, frames, [part for part in PARTS if part in kept]) if recipe.data.with_video else 0.0
+    return size, replace(costs, **{name: 0.0 for name in costs.parts() if name not in kept})
 
 
 def _costs(config: VLM3RConfig, recipe: Recipe, workload: Workload, stored: frozenset[str]) -> TrainingCosts:
