@@ -165,12 +165,16 @@ def convert(
     merge_lora: Annotated[
         bool, typer.Option("--merge-lora/--keep-lora", help="Add the adapter to the weights, or keep it apart.")
     ] = False,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(help="Number format to write. Default: each weight keeps its own."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
     """Convert a checkpoint: published layout to one native folder, or back."""
     from vlm3r.commands import convert as command
 
-    command.run(checkpoint, out, base, geometry, to, merge_lora, overwrite)
+    command.run(checkpoint, out, base, geometry, to, merge_lora, dtype, overwrite)
 
 
 app.command()(init)

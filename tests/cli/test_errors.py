@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.cli.conftest import write_video
 from tests.published import write_published
@@ -122,6 +124,15 @@ def test_converting_there_and_back(vlm3r, tmp_path):
     assert_refused(again, tmp_path / "native", "--overwrite")
     assert vlm3r("convert", EMBEDDED_MODEL, "--out", tmp_path / "native", "--overwrite").status == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["native", "published"]
+
+
+def test_a_conversion_can_change_the_number_format(vlm3r, tmp_path):
+    assert vlm3r("convert", EMBEDDED_MODEL, "--out", tmp_path / "full", "--dtype", "float32").status == 0
+    assert vlm3r("convert", tmp_path / "full", "--out", tmp_path / "half", "--dtype", "bfloat16").status == 0
+    full, half = (load_file(tmp_path / name / "model.safetensors") for name in ("full", "half"))
+    assert {tensor.dtype for tensor in full.values()} == {torch.float32}
+    assert {tensor.dtype for tensor in half.values()} == {torch.bfloat16}
+    assert all(torch.equal(half[name], tensor.bfloat16()) for name, tensor in full.items())
 
 
 def test_what_is_no_checkpoint_is_not_overwritten_by_a_conversion(vlm3r, tmp_path):

@@ -14,7 +14,8 @@ from tests.qa.scenes_by_chance import random_scene
 from vlm3r.errors import UserError
 from vlm3r.qa.descriptions import KINDS, describe, describe_file
 from vlm3r.qa.sources import SceneSource
-from vlm3r.scenes.schema import Scene
+from vlm3r.scenes.boxes import BoxArray
+from vlm3r.scenes.schema import OrientedBox, Scene
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,11 @@ def only(scene: Scene, category: str) -> int:
     places = [i for i, o in enumerate(scene.objects) if o.category == category]
     assert len(places) == 1
     return places[0]
+
+
+def box_distance(first: OrientedBox, second: OrientedBox) -> float:
+    """Metres between two boxes; the exact distance is checked in the tests of boxes."""
+    return float(BoxArray([first, second]).distances()[0, 1])
 
 
 def sampled(scene: Scene) -> list:
@@ -116,6 +122,48 @@ def test_counts_sizes_distances_and_first_frames_are_the_record_s(scene: Scene) 
             wanted = scene.objects[only(scene, name)].instance_id
             shown = [any(s.instance_id == wanted for s in frame.sightings) for frame in frames]
             assert shown[int(answer) - 1]
+
+
+def test_sides_follow_from_turning_the_world_to_the_facing_direction(scene: Scene) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    rows = [row for row in describe(source, 30) if row["question_type"] == "describe_sides"]
+    assert rows
+    for row in rows:
+        asked, answered = (turn["value"] for turn in row["conversations"])
+        named = re.search(r"by the (.+) and face the (.+)\. .*: (.+)\?$", asked)
+        assert named
+        here, there, *others = [
+            scene.objects[only(scene, name)].box.centre[:2] for name in (*named.groups()[:2], *named[3].split(", "))
+        ]
+        ahead = there - here
+        for other, side in zip(others, answered.split(", "), strict=True):
+            forward, left = (other - here) @ ahead, (other - here) @ np.array([-ahead[1], ahead[0]])
+            assert side == f"{'front' if forward > 0 else 'back'}-{'left' if left > 0 else 'right'}"
+            assert min(abs(forward), abs(left)) > 0.17 * np.linalg.norm(other - here) * np.linalg.norm(ahead)
+
+
+def test_orders_are_those_of_first_sight_and_of_distance(scene: Scene) -> None:
+    frames = sampled(scene)
+    rows = rows_of(scene, "orders")
+    assert rows
+    for _, names, answers in rows:
+        assert sorted(names) == sorted(answers)
+        ids = [scene.objects[only(scene, name)].instance_id for name in answers]
+        first = [
+            next(i for i, f in enumerate(frames) if wanted in {s.instance_id for s in f.sightings}) for wanted in ids
+        ]
+        assert first == sorted(first)
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    rows = [row for row in describe(source, 30) if row["question_type"] == "describe_nearest_first"]
+    assert rows
+    for row in rows:
+        asked, answered = (turn["value"] for turn in row["conversations"])
+        named = re.search(r"from the (.+), in what order", asked)
+        assert named
+        centre = scene.objects[only(scene, named[1])].box
+        others = [scene.objects[only(scene, name)].box for name in answered.split(", ")]
+        gaps = [box_distance(centre, other) for other in others]
+        assert gaps == sorted(gaps)
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(scene: Scene, tmp_path: Path) -> None:

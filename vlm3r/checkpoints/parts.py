@@ -54,6 +54,14 @@ class Parts:
             return self
         return replace(self, tensors=merge_adapter(self.tensors, self.adapter), adapter=None)
 
+    def cast(self, dtype: torch.dtype) -> Parts:
+        """The same model with all its weights, and its adapter's, in another number format."""
+        adapter = self.adapter
+        if adapter is not None:
+            matrices = {name: (a.to(dtype), b.to(dtype)) for name, (a, b) in adapter.matrices.items()}
+            adapter = replace(adapter, matrices=matrices)
+        return replace(self, tensors={name: t.to(dtype) for name, t in self.tensors.items()}, adapter=adapter)
+
     def without_geometry(self) -> Parts:
         """The plain video language model: no geometry encoder, no fusion."""
         config = VLM3RConfig(**(self.config.to_dict() | {"geometry": "none", "geometry_config": None}))

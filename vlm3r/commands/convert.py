@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from vlm3r.checkpoints.files import check_free_target
 from vlm3r.checkpoints.loading import read_checkpoint
 from vlm3r.checkpoints.native import write_native
@@ -20,9 +22,10 @@ def run(
     geometry: str | None,
     to: Literal["native", "published"],
     merge_lora: bool,
+    dtype: Literal["float32", "bfloat16", "float16"] | None,
     overwrite: bool,
 ) -> None:
-    """Read a checkpoint of any layout and write it in the layout `to`; weights keep their stored types."""
+    """Read a checkpoint of any layout and write it in the layout `to`; without a `dtype`, weights keep their types."""
     check_free_target(out, overwrite)
     with stage(f"Reading {checkpoint}"):
         parts, fresh = read_checkpoint(checkpoint, base, geometry)
@@ -30,6 +33,8 @@ def run(
         raise UserError(f"{checkpoint}: has no fusion block to convert; give the LoRA repository, or --geometry none")
     if merge_lora:
         parts = parts.merged()
+    if dtype is not None:
+        parts = parts.cast(getattr(torch, dtype))
     with stage(f"Writing {out}"):
         if to == "native":
             write_native(parts, out, overwrite)

@@ -28,6 +28,10 @@ SEEN_SHARE = 0.002
 """Share of the picture from which on an object counts as shown in a frame."""
 UP = 2
 """Vertical axis of the world."""
+CLEAR_ANGLE = 10.0
+"""Degrees from straight ahead, left, right and behind within which a side is not asked for."""
+CLEAR_GAP = 0.15
+"""Metres by which distances differ that are put in order."""
 
 Draft = tuple[str, str]
 """A question and its answer."""
@@ -210,6 +214,55 @@ def _distances(view: _View, rng: np.random.Generator) -> Draft | None:
     return question, _listed(view.graph.distances[first, others])
 
 
+def _orders(view: _View, rng: np.random.Generator) -> Draft | None:
+    first = {o: int(view.seen[:, o].argmax()) for o in view.singles}
+    things = _pick(rng, _apart(rng, first, least=1))
+    if things is None:
+        return None
+    names = ", ".join(view.names[o] for o in things)
+    answer = ", ".join(view.names[o] for o in sorted(things, key=lambda o: first[o]))
+    return f"In what order do these appear first: {names}?", answer
+
+
+def _nearest_first(view: _View, rng: np.random.Generator) -> Draft | None:
+    if not view.singles:
+        return None
+    centre = view.singles[int(rng.integers(len(view.singles)))]
+    distances = {o: float(view.graph.distances[centre, o]) for o in view.singles if o != centre}
+    things = _pick(rng, _apart(rng, distances, least=CLEAR_GAP))
+    if things is None:
+        return None
+    names = ", ".join(view.names[o] for o in things)
+    answer = ", ".join(view.names[o] for o in sorted(things, key=lambda o: distances[o]))
+    return f"From nearest to farthest from the {view.names[centre]}, in what order are these: {names}?", answer
+
+
+def _apart(rng: np.random.Generator, values: Mapping[int, float], least: float) -> list[int]:
+    """Objects in random order, without those whose value is nearer than `least` to that of one before."""
+    kept: list[int] = []
+    for o in rng.permutation(list(values)).tolist():
+        if all(abs(values[o] - values[other]) >= least for other in kept):
+            kept.append(o)
+    return kept
+
+
+def _sides(view: _View, rng: np.random.Generator) -> Draft | None:
+    if len(view.singles) < 3:
+        return None
+    here, there, *others = (view.singles[i] for i in rng.permutation(len(view.singles)))
+    bearings = view.graph.bearings[here]
+    left = {o: float((bearings[o] - bearings[there] + 180) % 360 - 180) for o in others}  # degrees
+    things = _pick(rng, [o for o in others if CLEAR_ANGLE < left[o] % 90 < 90 - CLEAR_ANGLE], least=1)
+    if things is None:
+        return None
+    names = ", ".join(view.names[o] for o in things)
+    sides = ", ".join(
+        f"{'front' if abs(left[o]) < 90 else 'back'}-{'left' if left[o] > 0 else 'right'}" for o in things
+    )
+    question = f"I stand by the {view.names[here]} and face the {view.names[there]}. On which side are these: {names}?"
+    return question, sides
+
+
 KINDS: Mapping[str, Callable[[_View, np.random.Generator], Draft | None]] = {
     "frame_objects": _frame_objects,
     "frame_distances": _frame_distances,
@@ -219,5 +272,8 @@ KINDS: Mapping[str, Callable[[_View, np.random.Generator], Draft | None]] = {
     "camera_path": _camera_path,
     "sizes": _sizes,
     "distances": _distances,
+    "orders": _orders,
+    "nearest_first": _nearest_first,
+    "sides": _sides,
 }
 """Kinds of descriptions."""

@@ -20,7 +20,7 @@ def _exp_direction(raw: Tensor) -> Tensor:
     return raw / length.clamp_min(1e-8) * torch.expm1(length)
 
 
-def _points(raw: Tensor, flip_behind: bool = False) -> tuple[Tensor, Tensor]:
+def as_points(raw: Tensor, flip_behind: bool = False) -> tuple[Tensor, Tensor]:
     """Points (batch, height, width, 3) and confidence (batch, height, width) of a raw map (batch, 4, height, width).
 
     `flip_behind` mirrors points with negative depth through the camera, as the published linear head does.
@@ -32,7 +32,7 @@ def _points(raw: Tensor, flip_behind: bool = False) -> tuple[Tensor, Tensor]:
     return _exp_direction(vector), 1 + raw[..., 3].exp()
 
 
-def _colours(raw: Tensor) -> Tensor:
+def as_colours(raw: Tensor) -> Tensor:
     """Colours in (-1, 1), (batch, height, width, 3), of a raw map (batch, 3, height, width)."""
     margin = 1e-6
     return 2 * (margin + (1 - 2 * margin) * raw.float().permute(0, 2, 3, 1).sigmoid()) - 1
@@ -81,14 +81,14 @@ class Heads(nn.Module):
         for block in self.final_transform:
             cross = block(cross, camera, rope)
         self_map, colour_map, cross_map = self._maps(patches, cross, hooked, grid)
-        points_self, conf_self = _points(self_map, flip_behind=self._flips_behind)
-        points, conf = _points(cross_map)
+        points_self, conf_self = as_points(self_map, flip_behind=self._flips_behind)
+        points, conf = as_points(cross_map)
         return {
             "pts3d_in_self_view": points_self,
             "conf_self": conf_self,
             "pts3d_in_other_view": points,
             "conf": conf,
-            "rgb": _colours(colour_map),
+            "rgb": as_colours(colour_map),
             "camera_pose": self.pose_head(camera[:, 0]),
         }
 

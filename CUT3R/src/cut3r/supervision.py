@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cut3r.heads import COLOUR_CHANNELS, POINT_CHANNELS, LinearHeads, _colours, _points
+from cut3r.heads import COLOUR_CHANNELS, POINT_CHANNELS, LinearHeads, as_colours, as_points
 from cut3r.inputs import FrameInputs
 from cut3r.layers import Mlp
 from cut3r.losses import Predictions
@@ -93,8 +93,8 @@ def _linear_maps(
         planes = values.transpose(1, 2).unflatten(2, grid)  # (image, channel * pixel, row, column)
         return F.pixel_shuffle(planes, size // stride)  # (image, channel, height, width)
 
-    own, own_confidence = _points(sparse(head.proj, patches, POINT_CHANNELS), flip_behind=True)
-    world, world_confidence = _points(sparse(head.cross_proj, cross, POINT_CHANNELS))
+    own, own_confidence = as_points(sparse(head.proj, patches, POINT_CHANNELS), flip_behind=True)
+    world, world_confidence = as_points(sparse(head.cross_proj, cross, POINT_CHANNELS))
     maps = {
         "own_view": own,
         "own_confidence": own_confidence,
@@ -103,5 +103,5 @@ def _linear_maps(
         "pose": head.pose_head(camera[:, 0]),
     }
     if colours:
-        maps["colour"] = _colours(sparse(head.rgb_proj, patches, COLOUR_CHANNELS))
+        maps["colour"] = as_colours(sparse(head.rgb_proj, patches, COLOUR_CHANNELS))
     return {name: value.unflatten(0, shape) for name, value in maps.items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,9 @@ def test_training_learns_writes_an_encoder_and_continues(rooms: Path, tmp_path: 
     assert train_vision(recipe) == scores
     with pytest.raises(UserError, match="another recipe"):
         train_vision(VisionRecipe(scenes=(rooms,), held_out=1, out=tmp_path / "out", tower=SMALL))
+    shutil.copytree(rooms, tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="other scenes"):
+        train_vision(dataclasses.replace(recipe, scenes=(tmp_path / "elsewhere",)))
 
 
 def test_frames_are_measured_on_the_device_of_the_model(rooms: Path, tmp_path: Path) -> None:

@@ -83,8 +83,9 @@ def train_vision(recipe: VisionRecipe) -> VisionScores:
     Raises:
         UserError: scenes are missing or unfit, or the folder holds a run of another recipe.
     """
+    scenes = [str(path.parent) for path in _scenes(recipe)]
     record = settings_record(recipe)
-    _check_folder(recipe.out, record)
+    _check_folder(recipe.out, {"recipe": record, "scenes": scenes})
     files = cache_scenes(recipe)
     if len(files) <= recipe.held_out:
         raise UserError(f"{len(files)} scenes leave none to train on beside {recipe.held_out} held out; give more")
@@ -108,7 +109,7 @@ def train_vision(recipe: VisionRecipe) -> VisionScores:
 
 def cache_scenes(recipe: VisionRecipe) -> list[Path]:
     """The cache files of a recipe's scenes, in the order of the scenes' names."""
-    scenes = sorted((path for folder in recipe.scenes for path in find_scenes(folder)), key=lambda p: p.parent.name)
+    scenes = _scenes(recipe)
     recipe.cache.mkdir(parents=True, exist_ok=True)
     tower = recipe.tower
     tasks = [PatchTask(path, recipe.cache.resolve(), tower.image_size, tower.patch_size) for path in scenes]
@@ -118,6 +119,11 @@ def cache_scenes(recipe: VisionRecipe) -> list[Path]:
             raise UserError(f"{outcome.item.scene}: {outcome.error}")
         files.append(outcome.value)
     return files
+
+
+def _scenes(recipe: VisionRecipe) -> list[Path]:
+    """A recipe's scene files in the order of the scenes' names."""
+    return sorted((path for folder in recipe.scenes for path in find_scenes(folder)), key=lambda p: p.parent.name)
 
 
 @torch.no_grad()
@@ -178,7 +184,9 @@ def _check_folder(out: Path, record: dict[str, Any]) -> None:
     held = out / "recipe.json"
     if held.is_file():
         if read_json(held) != record:
-            raise UserError(f"{out}: holds a run of another recipe; choose another out, or delete the folder")
+            raise UserError(
+                f"{out}: holds a run of another recipe or of other scenes; choose another out, or delete the folder"
+            )
         return
     if any(out.iterdir()):
         raise UserError(f"{out}: is not empty and holds no visual encoder's run; choose another out")
