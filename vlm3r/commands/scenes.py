@@ -1,8 +1,10 @@
-"""`vlm3r scenes generate`: many scenes in parallel, with progress and a summary."""
+"""`vlm3r scenes`: many scenes or clips in parallel, with progress and a summary."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +13,8 @@ from tqdm import tqdm
 from vlm3r.commands.console import say
 from vlm3r.errors import UserError
 from vlm3r.files import first_line
+from vlm3r.scenes.cut import CutTask, cut_scene
+from vlm3r.scenes.storage import find_scenes
 from vlm3r.scenes.synthetic.generate import RoomTask, make_scene
 from vlm3r.scenes.synthetic.settings import SceneSettings
 from vlm3r.workers import default_workers, run
@@ -31,11 +35,7 @@ def generate(
     Raises:
         UserError: `out` cannot be made.
     """
-    out = out.resolve()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be made ({first_line(error)}); choose another --out") from error
+    out = _made(out)
     tasks = (RoomTask(out, seed, index, settings) for index in range(rooms))
     began = time.perf_counter()
     made = kept = objects = 0
@@ -52,10 +52,7 @@ def generate(
             objects += outcome.value.objects
             backends.add(outcome.value.backend)
     minutes = (time.perf_counter() - began) / 60
-    for failure in failures[:SHOWN_FAILURES]:
-        say(failure)
-    if len(failures) > SHOWN_FAILURES:
-        say(f"... and {len(failures) - SHOWN_FAILURES} more")
+    _show(failures)
     done = made + kept
     print(
         f"{done} of {rooms} rooms in {out}: {made} made, {kept} were there; "
@@ -63,3 +60,47 @@ def generate(
         f"{made / minutes:.1f} rooms/minute"
     )
     return 1 if failures else 0
+
+
+def cut(scenes: Sequence[Path], out: Path, frames: int, clips: int, seed: int, workers: int | None = None) -> int:
+    """Cut clips from all scenes below some folders; the exit status, 1 where a scene failed.
+
+    Raises:
+        UserError: a folder holds no scenes, two scenes share their name, or `out` cannot be made.
+    """
+    files = [file for folder in scenes for file in find_scenes(folder)]
+    twice = [name for name, count in Counter(file.parent.name for file in files).items() if count > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: is in two of the folders, and clips are named by their scene; give one of them")
+    out = _made(out)
+    tasks = [CutTask(file, out, frames, clips, seed) for file in files]
+    made = kept = 0
+    failures: list[str] = []
+    progress = tqdm(total=len(tasks), unit="scene", desc="cutting", dynamic_ncols=True, mininterval=0.5)
+    with progress:
+        for outcome in run(cut_scene, tasks, workers=workers or default_workers()):
+            progress.update()
+            if outcome.value is None:
+                failures.append(f"{outcome.item.scene}: {outcome.error}")
+                continue
+            made, kept = made + outcome.value.made, kept + outcome.value.kept
+    _show(failures)
+    print(f"{made + kept} clips of {frames} frames from {len(tasks)} scenes in {out}: {made} made, {kept} were there")
+    return 1 if failures else 0
+
+
+def _made(out: Path) -> Path:
+    """The folder, made if it is not there."""
+    out = out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({first_line(error)}); choose another --out") from error
+    return out
+
+
+def _show(failures: Sequence[str]) -> None:
+    for failure in failures[:SHOWN_FAILURES]:
+        say(failure)
+    if len(failures) > SHOWN_FAILURES:
+        say(f"... and {len(failures) - SHOWN_FAILURES} more")

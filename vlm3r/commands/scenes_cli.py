@@ -38,3 +38,18 @@ def generate(
 
     settings = SceneSettings(quality=quality, fps=fps, backend=backend)
     raise typer.Exit(command.generate(rooms, seed, out, settings, workers, engine))
+
+
+@app.command()
+def cut(
+    scenes: Annotated[list[Path], typer.Option(help="Folder of scenes with videos; may be given often.")],
+    out: Annotated[Path, typer.Option(help="Folder that receives one folder per clip.")],
+    frames: Annotated[int, typer.Option(min=1, help="Frames of a clip, out of those that a model sees.")] = 1,
+    clips: Annotated[int, typer.Option(min=1, help="Most clips of one scene; each begins at another frame.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Decides where clips begin.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
+) -> None:
+    """Cut short clips from scenes, each a scene of its own: what a model can learn from before whole walks."""
+    from vlm3r.commands import scenes as command
+
+    raise typer.Exit(command.cut(scenes, out, frames, clips, seed, workers))

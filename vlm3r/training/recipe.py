@@ -10,6 +10,7 @@ from typing import Literal
 from vlm3r.training.settings import read_settings
 
 Part = Literal["frozen", "lora", "full"]
+Method = Literal["adamw", "muon"]
 FusionInit = Literal["published", "identity"]
 Sampling = Literal["all", "first", "end", "random"]
 
@@ -137,8 +138,10 @@ class LoraRecipe:
 
 @dataclass(frozen=True)
 class OptimiserRecipe:
-    """AdamW and its schedule."""
+    """The optimiser and its schedule."""
 
+    method: Method = "adamw"
+    """adamw, or muon on the weights of linear layers and AdamW on the rest: the better one from random weights."""
     learning_rate: float = 2e-5
     """Peak learning rate."""
     fusion_learning_rate: float | None = None
@@ -225,6 +228,8 @@ class Recipe:
         packed = self.data.questions_per_pack != 1
         if packed and self.model.attention == "flash_attention_2":
             raise ValueError("flash_attention_2 knows no block mask: use sdpa, flex_attention or one question a pack")
+        if self.optimiser.method == "muon" and self.run.deepspeed is not None:
+            raise ValueError("muon needs whole matrices, which DeepSpeed shards: use adamw, or leave deepspeed out")
         if self.model.quantization is not None and self.parts.language_model == "full":
             raise ValueError("a quantised language model cannot be trained in full; use lora")
 

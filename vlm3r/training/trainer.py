@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from cut3r.optimiser import linear_weights, make_optimiser
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -27,6 +28,8 @@ from vlm3r.training.steps import Batch, StepLoader
 from vlm3r.training.throughput import StepCounts, Stopwatch, count_step
 
 ADAM_EPSILON = 1e-8
+OUTPUT_LAYERS = ("lm_head",)
+"""Linear layers whose weights are rows for words, which Muon's common scale does not suit."""
 STOP = len(fields(StepCounts)) - 1
 """Place of the signal number among the counts."""
 NOT_FOR_THE_MODEL = ("tasks", "identities", "failures", "lengths", "rows", "question_count", "padding")
@@ -170,16 +173,18 @@ class PackedTrainer(Trainer):
         return 0
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW over the trained weights."""
+        """The recipe's optimiser over the trained weights."""
         recipe = self.session.recipe.optimiser
         named = ((n, p) for n, p in self.objective.model.named_parameters() if p.requires_grad)
         fused = not self.is_deepspeed_enabled and self.args.device.type in ("cpu", "cuda")
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = make_optimiser(
+            recipe.method,
             parameter_groups(named, recipe),
-            lr=recipe.learning_rate,
-            betas=recipe.betas,
-            eps=ADAM_EPSILON,
-            fused=fused,
+            linear_weights([self.objective.model], without=OUTPUT_LAYERS),
+            recipe.learning_rate,
+            recipe.betas,
+            ADAM_EPSILON,
+            fused,
         )
         return self.optimizer
 

@@ -25,6 +25,7 @@ from cut3r.inputs import check_inputs
 from cut3r.losses import LossWeights, Predictions, Targets, losses
 from cut3r.metrics import geometry_errors
 from cut3r.model import CUT3R
+from cut3r.optimiser import METHODS, Method, linear_weights, make_optimiser
 from cut3r.schedule import Curriculum, Stage, learning_rate
 from cut3r.sequences import Augmentation, Batch, Draw, Sequences
 from cut3r.supervision import predict
@@ -50,8 +51,10 @@ class TrainConfig:
     Linear heads compute no other pixels."""
     detach_every: int = 0
     """Cut gradients between runs of this many frames; 0 lets them flow through whole sequences."""
+    method: Method = "adamw"
+    """The optimiser: adamw, or muon on the weights of linear layers and AdamW on the rest."""
     learning_rate: float = 5e-4
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     warmup: int = 100
     """Steps over which the rate rises from 0; a cosine follows."""
     final_rate: float = 0.02
@@ -87,6 +90,8 @@ class TrainConfig:
             raise ValueError("steps, image_size, pixel_stride, save_every and log_every must be at least 1")
         if self.learning_rate <= 0 or min(self.warmup, self.detach_every, self.max_grad_norm, self.keep) < 0:
             raise ValueError("learning_rate must be above 0; warmup, detach_every, max_grad_norm and keep at least 0")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}")
         Curriculum(self.curriculum, self.steps)
@@ -260,13 +265,13 @@ def _attention_kernel(device: torch.device) -> AbstractContextManager[Any]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def _optimiser(modules: list[nn.Module], config: TrainConfig) -> torch.optim.AdamW:
+def _optimiser(modules: list[nn.Module], config: TrainConfig) -> torch.optim.Optimizer:
     named = [(name, p) for module in modules for name, p in module.named_parameters()]
     decayed = [p for name, p in named if p.ndim > 1 and not name.endswith(("_token", ".mem"))]
     decayed = [p for p in decayed if all(p is not q for q in _embeddings(modules))]
     others = [p for _, p in named if all(p is not q for q in decayed)]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+    return make_optimiser(config.method, groups, linear_weights(modules), config.learning_rate, config.betas)
 
 
 def _embeddings(modules: list[nn.Module]) -> list[Tensor]:

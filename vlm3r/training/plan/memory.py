@@ -14,8 +14,8 @@ from vlm3r.training.plan.sharding import Sharding
 from vlm3r.training.recipe import Recipe
 
 FLOAT = 4
-ADAMW_BYTES = 8
-"""AdamW's two averages of a trained weight, float32."""
+STATE_BYTES = {"adamw": 8, "muon": 4}
+"""State of a trained weight, float32: AdamW's two averages, Muon's one."""
 QUANTISED_BYTES = {"4bit": 0.5 + FLOAT / 64, "8bit": 1.0}
 """Bytes of a quantised weight: NF4 with one float32 scale for 64 weights; 8 bits, the scale of a row left out."""
 CONTEXT = GIB
@@ -132,5 +132,5 @@ def _weights(
         "trained": weights,
         "gathered": live if devices > 1 else 0,
         "gradients": trained * FLOAT / (devices if stage >= 2 else 1) + (bucket if devices > 1 else 0),
-        "optimiser": 0 if sharding.optimiser_on_host else trained * ADAMW_BYTES / states,
+        "optimiser": 0 if sharding.optimiser_on_host else trained * STATE_BYTES[recipe.optimiser.method] / states,
     }
