@@ -21,7 +21,9 @@ from vlm3r.checkpoints.published import write_published as write_published_layou
 from vlm3r.errors import UserError
 from vlm3r.training.checkpointing import WEIGHTS
 from vlm3r.training.history import HISTORY, read_lines
+from vlm3r.training.recipe import Recipe
 from vlm3r.training.run import prepare, train
+from vlm3r.training.settings import parse_settings
 
 DROPOUT = {"lora__dropout": 0.2, "run__log_every": 2, "run__save_every": 3, "optimiser__steps": 7}
 """A run over several epochs whose checkpoints lie between log entries, with something random in every step."""
@@ -66,6 +68,22 @@ def test_a_run_that_continues_gives_the_losses_and_weights_of_one_without_a_brea
     assert losses_of(run) == losses_of(whole)
     assert_equal_bits(final_weights(run), final_weights(whole))
     assert json.loads((run / "run.json").read_text())["finished"]
+
+
+def test_muon_learns_and_continues_with_the_same_bits(start, data, tmp_path):
+    settings = {"optimiser__method": "muon", "optimiser__steps": 5, "run__save_every": 2, "run__log_every": 1}
+    assert train(recipe_of(start, data, tmp_path / "whole", **settings)) == 0
+    losses = [entry["loss"] for entry in losses_of(tmp_path / "whole")]
+    assert losses[-1] < losses[0]
+    run = cut_off_after(tmp_path / "whole", 2, tmp_path / "run")
+    assert train(recipe_of(start, data, run, **settings)) == 0
+    assert losses_of(run) == losses_of(tmp_path / "whole")
+    assert_equal_bits(final_weights(run), final_weights(tmp_path / "whole"))
+
+
+def test_muon_under_deepspeed_is_refused():
+    with pytest.raises(UserError, match="muon needs whole matrices"):
+        parse_settings(Recipe, {"optimiser": {"method": "muon"}, "run": {"deepspeed": "zero2.json"}}, "r.yaml")
 
 
 def test_half_a_checkpoint_is_removed_and_not_continued_from(start, data, whole, tmp_path):
