@@ -28,8 +28,17 @@ questions() { # SCENES FILE OPTION...
 }
 questions "$out/rooms" "$out/train.jsonl" --format training --style vsibench --per-scene 12
 questions "$out/rooms" "$out/train_open.jsonl" --format open --per-scene 3 --seed 1
-[ -s "$out/describe.jsonl" ] || vlm3r qa describe --scenes "$out/rooms" --out "$out/describe.jsonl" --per-kind 8
+describe() { # SCENES FILE PER_KIND
+  [ -s "$2" ] || vlm3r qa describe --scenes "$1" --out "$2" --per-kind "$3"
+}
+describe "$out/rooms" "$out/describe.jsonl" 8
 questions "$out/test_rooms" "$out/test.jsonl" --style vsibench
+
+# Single pictures and short clips of the same rooms, to learn from first.
+vlm3r scenes cut --scenes "$out/rooms" --out "$out/pictures" --frames 1 --clips 16
+vlm3r scenes cut --scenes "$out/rooms" --out "$out/clips" --frames 8 --clips 5
+describe "$out/pictures" "$out/pictures.jsonl" 2
+describe "$out/clips" "$out/clips.jsonl" 3
 
 # 1. The encoders, each alone.
 vlm3r geometry train "$recipes/geometry.yaml"
@@ -39,13 +48,25 @@ made() { # FOLDER COMMAND...
 }
 made "$out/encoders" vlm3r init configs/models/vlm3r-tiny.yaml "geometry=$out/geometry/model" --out "$out/encoders"
 made "$out/start" vlm3r init configs/models/vlm3r-tiny.yaml --out "$out/start"
-vlm3r features extract --model "$out/encoders" --videos "$out/rooms" --out "$out/features" --parts all
+extract() { # VIDEOS STORE FRAMES PARTS
+  vlm3r features extract --model "$out/encoders" --videos "$1" --out "$2" --frames "$3" --parts "$4"
+}
+extract "$out/rooms" "$out/features" 32 all
+extract "$out/pictures" "$out/features_pictures" 1 all
+extract "$out/clips" "$out/features_clips" 8 vision
 
-# 2. A base model without geometry; 3. VLM-3R on top of it, and the two that it is compared with.
+# 2. A base model without geometry, from pictures to clips to walks.
+vlm3r train "$recipes/base_pictures.yaml"
+vlm3r train "$recipes/base_clips.yaml"
 vlm3r train "$recipes/base.yaml"
+
+# 3. VLM-3R on top of it, and the two that it is compared with.
+vlm3r train "$recipes/vlm3r_pictures.yaml"
 vlm3r train "$recipes/vlm3r.yaml"
-vlm3r train "$recipes/vlm3r.yaml" model.geometry=none "run.out=$out/no_geometry"
-vlm3r train "$recipes/vlm3r.yaml" model.geometry=none data.with_video=false data.features=null "run.out=$out/blind"
+vlm3r train "$recipes/vlm3r_pictures.yaml" model.geometry=none "run.out=$out/no_geometry_pictures"
+vlm3r train "$recipes/vlm3r.yaml" "model.source=$out/no_geometry_pictures/model" "run.out=$out/no_geometry"
+vlm3r train "$recipes/vlm3r.yaml" "model.source=$out/base/model" data.with_video=false data.features=null \
+  "run.out=$out/blind"
 
 # 4. Everything on rooms that were never seen in training.
 evaluate() { # NAME MODEL OPTION...
