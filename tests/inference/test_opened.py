@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
-from vlm3r.checkpoints.loading import EMBEDDED_MODEL, load
+from tests.inference.conftest import loaded_with_noise
+from vlm3r.checkpoints.loading import EMBEDDED_MODEL
 from vlm3r.inference import greedy as greedy_module
 from vlm3r.inference import opened as opened_module
 from vlm3r.inference.ask import ask, encode_clip
 from vlm3r.inference.opened import open_video
 from vlm3r.inference.prefix_cache import PrefixCache
-from vlm3r.processing.video import VideoFrames
 
 pytestmark = pytest.mark.skipif(not EMBEDDED_MODEL.is_dir(), reason="the embedded model is not in this checkout")
 NEW = 6
@@ -33,28 +31,8 @@ QUESTIONS = (
 )
 
 
-def loaded_with_noise(attention: str = "sdpa"):
-    """The embedded model with a language model that hangs on every word, and stops sooner or later."""
-    model, processor = load(device="cpu", dtype="float32", attention=attention)  # pyright: ignore
-    generator = torch.Generator().manual_seed(0)
-    for name, weight in model.language_model.named_parameters():
-        if weight.ndim == 2:
-            scale = 1.0 if "embed" in name else 4 * weight.shape[1] ** -0.5
-            weight.data = scale * torch.randn(weight.shape, generator=generator)
-    model.generation_config = copy.deepcopy(model.generation_config)
-    model.generation_config.eos_token_id = list(range(0, 686, 5))
-    model.generation_config.repetition_penalty = 1.3
-    return model, processor
-
-
 def cut(ids: list[int], stops: list[int]) -> list[int]:
     return next((ids[: i + 1] for i, token in enumerate(ids) if token in stops), ids)
-
-
-@pytest.fixture(scope="module")
-def video() -> VideoFrames:
-    frames = np.random.default_rng(0).integers(0, 256, (4, 40, 50, 3), dtype=np.uint8)
-    return VideoFrames.from_array(frames, [0.0, 0.5, 1.0, 1.5])
 
 
 @pytest.fixture(scope="module", params=["video", "video with times", "text"])
@@ -126,6 +104,31 @@ def test_logits_of_a_batch_are_those_of_whole_prompts(case, monkeypatch):
             with torch.inference_mode():
                 whole = case.model(input_ids=ids, **clip).logits[0, -1]
             assert (row - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
+
+
+ids_of_prompts = st.lists(st.lists(st.integers(0, 680), min_size=1, max_size=6), min_size=1, max_size=5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shared=st.lists(st.integers(0, 680), min_size=1, max_size=8), prompts=ids_of_prompts, seed=st.randoms())
+def test_logits_of_any_prompts_in_any_order_are_those_of_each_alone(noisy, shared, prompts, seed):
+    model, _ = noisy
+    seed.shuffle(prompts)
+    recorder = Recorder()
+    embed = model.get_input_embeddings()
+    with torch.inference_mode():
+        cache = PrefixCache(model.config.qwen2.num_hidden_layers)
+        greedy_module.extend(model, cache, embed(torch.tensor([shared])))
+        rows = embed(torch.tensor([[token for prompt in prompts for token in prompt]]))
+        found = greedy_module.greedy(model, cache, prompts, rows, 3, LogitsProcessorList([recorder]))
+        assert cache.length == len(shared)
+        for step, logits in enumerate(recorder.steps):
+            alive = [number for number, ids in enumerate(found) if len(ids) > step]
+            for row, number in zip(logits, alive, strict=True):
+                whole = model(input_ids=torch.tensor([[*shared, *prompts[number], *found[number][:step]]])).logits[
+                    0, -1
+                ]
+                assert (row - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
 
 
 def test_another_attention_kernel_gives_the_same(video):

@@ -13,14 +13,19 @@ from transformers.utils import logging as transformers_logging
 
 from vlm3r.checkpoints.loading import Attention, load
 from vlm3r.commands.console import say, stage
-from vlm3r.evaluation.run.benchmark import default_roots, read_benchmark
+from vlm3r.errors import UserError
+from vlm3r.evaluation.run.benchmark import Benchmark, default_roots, read_benchmark
 from vlm3r.evaluation.run.compare import compare_runs
+from vlm3r.evaluation.run.control import read_blind
 from vlm3r.evaluation.run.journal import read_run
 from vlm3r.evaluation.run.markdown import comparison_markdown, report_markdown
+from vlm3r.evaluation.run.presets import Choices, PresetName, choose
 from vlm3r.evaluation.run.probes import FEATURES, Probe
-from vlm3r.evaluation.run.report import REPORT_MARKDOWN, make_report, write_report
+from vlm3r.evaluation.run.published import check_unpacked, find_source, video_roots
+from vlm3r.evaluation.run.report import REPORT_MARKDOWN, REPORT_PAGE, make_report, write_report
 from vlm3r.evaluation.run.runner import RunOptions, RunState, evaluate
 from vlm3r.files import write_text
+from vlm3r.processing.decoders import get_decoder
 from vlm3r.workers import default_workers
 
 MOST_WORKERS = 4
@@ -34,8 +39,8 @@ SHOWN = 10
 class EvalOptions:
     """What the command line was given; see its help."""
 
-    benchmark: Path
-    """File of questions."""
+    benchmark: str
+    """Name of a published benchmark, or file of questions."""
     out: Path
     """Folder of the run."""
     model: str | None
@@ -45,7 +50,11 @@ class EvalOptions:
     geometry: str | None
     """CUT3R's file, `none`, or None for the checkpoint's own."""
     video_roots: tuple[Path, ...]
-    """Folders that video paths are relative to; empty for those recorded beside the file."""
+    """Further folders that video paths are relative to."""
+    data: Path | None
+    """Folder of a published data set, or of a file's videos."""
+    preset: PresetName
+    """The choices that no other option makes."""
     probe: Probe
     """What is done to the geometry, or to the video."""
     features: Path | None
@@ -53,11 +62,19 @@ class EvalOptions:
     limit_videos: int | None
     """Only so many videos."""
     frames: int | None
-    """Frames taken from each video; None as the checkpoint says."""
+    """Frames taken from each video; None as the preset says."""
     time_instruction: bool | None
-    """Whether prompts state frame times; None as the checkpoint says."""
-    max_new_tokens: int
-    """Longest answer in tokens."""
+    """Whether prompts state frame times; None as the preset says."""
+    pool_mode: str | None
+    """Pooling of a frame's tokens; None as the preset says."""
+    newline_position: str | None
+    """Where newline tokens stand; None as the preset says."""
+    decoder: str | None
+    """Video decoder; None as the preset says."""
+    max_new_tokens: int | None
+    """Longest answer in tokens; None as the preset says."""
+    blind: Path | None
+    """A run without the videos to report beside, or None."""
     batch_size: int
     """Most questions side by side."""
     workers: int | None
@@ -74,8 +91,11 @@ def run(options: EvalOptions) -> int:
     """Evaluate, write the report, and give the exit status: 1 where nothing could be scored."""
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    benchmark = read_benchmark(options.benchmark)
-    store, store_record = (None, None) if options.features is None else _open_store(options, options.features)
+    benchmark, roots = _find(options)
+    blind = None if options.blind is None else read_blind(options.blind)
+    choices, preset = choose(options.preset, _given(options))
+    get_decoder(choices.decoder)  # one that is missing should be known before gigabytes of weights are read
+    store, store_record = (None, None) if options.features is None else _open_store(options, choices, options.features)
     with stage(f"Loading {options.model or 'the embedded model'}"):
         model, processor = load(
             options.model,
@@ -84,16 +104,17 @@ def run(options: EvalOptions) -> int:
             device=options.device,
             dtype=options.dtype,
             attention=options.attention,
-            config_overrides=_overrides(options),
+            config_overrides=choices.overrides() | _features_of(options.probe),
         )
     settings = RunOptions(
         probe=options.probe,
         limit_videos=options.limit_videos,
         workers=options.workers or min(default_workers(), MOST_WORKERS),
         batch_size=options.batch_size,
-        max_new_tokens=options.max_new_tokens,
+        max_new_tokens=choices.max_new_tokens,
+        choices=choices,
+        preset=preset,
     )
-    roots = list(options.video_roots) or default_roots(options.benchmark)
     state = evaluate(
         model, processor, benchmark, roots, options.out, settings, store, store_record, progress=ProgressLine()
     )
@@ -101,11 +122,23 @@ def run(options: EvalOptions) -> int:
     if not state.answers:
         say("no question could be scored")
         return 1
-    report = make_report(benchmark, state, read_run(options.out)[0])
-    write_report(report, options.out)
+    report = make_report(benchmark, state, read_run(options.out)[0], blind=blind)
+    write_report(report, options.out, [record for answers in state.answers.values() for record in answers])
     print(report_markdown(report), end="")
-    say(f"report written to {options.out / REPORT_MARKDOWN}")
+    say(f"report written to {options.out / REPORT_MARKDOWN} and {options.out / REPORT_PAGE}")
     return 0
+
+
+def _find(options: EvalOptions) -> tuple[Benchmark, list[Path]]:
+    """The questions, and the folders in which their videos are looked for."""
+    source = find_source(options.benchmark, options.data)
+    benchmark = read_benchmark(source)
+    given = [*options.video_roots, *([] if options.data is None else [options.data])]
+    if source.published is None or options.data is None:
+        return benchmark, given or default_roots(source.files[0])
+    if not options.video_roots:
+        check_unpacked([group.video for group in benchmark.videos], options.data)
+    return benchmark, [*options.video_roots, *video_roots(options.data)]
 
 
 def compare(first: Path, second: Path, out: Path | None) -> None:
@@ -150,21 +183,34 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def _overrides(options: EvalOptions) -> dict[str, Any]:
-    given = {
+def _given(options: EvalOptions) -> dict[str, Any]:
+    """The options that win over a preset."""
+    return {
         "num_frames": options.frames,
         "add_time_instruction": options.time_instruction,
-        "geometry_features": FEATURES.get(options.probe),
+        "pool_mode": options.pool_mode,
+        "newline_position": options.newline_position,
+        "decoder": options.decoder,
+        "max_new_tokens": options.max_new_tokens,
     }
-    return {name: value for name, value in given.items() if value is not None}
 
 
-def _open_store(options: EvalOptions, folder: Path) -> tuple[Any, dict[str, Any]]:
+def _features_of(probe: Probe) -> dict[str, str]:
+    return {"geometry_features": FEATURES[probe]} if probe in FEATURES else {}
+
+
+def _open_store(options: EvalOptions, choices: Choices, folder: Path) -> tuple[Any, dict[str, Any]]:
     """The store, checked against the checkpoint, and what the run's record says of it."""
     from vlm3r.training.features import EncoderSource, FeatureStore, expectation_of_source
 
-    source = EncoderSource(options.model, options.base, options.geometry, options.frames)
-    store = FeatureStore.open(folder, expectation_of_source(source))
+    source = EncoderSource(options.model, options.base, options.geometry, choices.num_frames)
+    expected = expectation_of_source(source)
+    if choices.force_sample not in (None, expected.force_sample):
+        raise UserError(
+            f"{folder}: stored features have force_sample {expected.force_sample}, and --preset {options.preset} takes "
+            f"frames with {choices.force_sample}; leave --features out or choose another preset"
+        )
+    store = FeatureStore.open(folder, expected)
     return store, asdict(store.manifest)
 
 

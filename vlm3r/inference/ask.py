@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import TextStreamer
 
+from vlm3r.inference.pieces import CallbackStreamer
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.processor import VLM3RProcessor
 from vlm3r.processing.video import VideoFrames
@@ -29,18 +29,6 @@ class Answer:
     """Length of the prompt, visual tokens included."""
     new_tokens: int
     """Tokens generated, the stop token included."""
-
-
-class CallbackStreamer(TextStreamer):
-    """Hands generated text to a function as soon as whole words of it are known."""
-
-    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]):
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._on_text = on_text
-
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Called by `generate`."""
-        self._on_text(text)
 
 
 @torch.inference_mode()
@@ -90,7 +78,7 @@ def ask(
         clip: what `encode_clip` gave for the same clip; None encodes it here.
         max_new_tokens: the longest answer in tokens.
         batch_size: questions answered side by side.
-        on_text: receives each piece of text as it is generated; only with a batch of one.
+        on_text: receives each piece of an answer's text as it is generated; only with a batch of one.
         generation: further arguments of `generate`.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -48,6 +49,16 @@ class PrefixCache(Cache):
 
     def __init__(self, layer_count: int):
         super().__init__(layers=[PrefixLayer() for _ in range(layer_count)])
+        self.times_set_back = 0
+        """How often tokens were forgotten; whoever wrote behind some tokens knows by it that they may be others now."""
+
+    @classmethod
+    def from_layers(cls, layers: Sequence[tuple[Tensor, Tensor]]) -> PrefixCache:
+        """A cache with copies of the keys and values `(1, head, token, dim)` of each layer."""
+        cache = cls(len(layers))
+        for index, (keys, values) in enumerate(layers):
+            cache.update(keys, values, index)
+        return cache
 
     @property
     def length(self) -> int:
@@ -62,17 +73,22 @@ class PrefixCache(Cache):
         """
         if length > self.length:
             raise ValueError(f"a cache of {self.length} tokens cannot be set back to {length}")
+        self.times_set_back += 1
         for layer in self._prefix_layers:
             layer.length = length
 
-    def beginning(self, length: int) -> PrefixCache:
-        """A cache of its own that begins with the first `length` tokens of this one."""
-        copy = PrefixCache(len(self.layers))
-        for index, layer in enumerate(self._prefix_layers):
+    def first(self, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Views of each layer's keys and values `(1, head, token, dim)` of the first `length` tokens."""
+        pairs = []
+        for layer in self._prefix_layers:
             assert layer.keys is not None
             assert layer.values is not None
-            copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
-        return copy
+            pairs.append((layer.keys[:, :, :length], layer.values[:, :, :length]))
+        return pairs
+
+    def beginning(self, length: int) -> PrefixCache:
+        """A cache of its own that begins with the first `length` tokens of this one."""
+        return PrefixCache.from_layers(self.first(length))
 
     @property
     def nbytes(self) -> int:

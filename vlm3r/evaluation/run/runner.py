@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,30 @@ import torch
 
 from vlm3r.errors import UserError
 from vlm3r.evaluation.letters import read_letter
-from vlm3r.evaluation.metrics import judge
+from vlm3r.evaluation.metrics import PROTOCOLS, judge
 from vlm3r.evaluation.numbers import read_number
 from vlm3r.evaluation.reading import Unreadable
 from vlm3r.evaluation.run.benchmark import Benchmark, Question, VideoQuestions, find_video
 from vlm3r.evaluation.run.clips import Clip, ClipTask, TokenStore, encode, read_clip
 from vlm3r.evaluation.run.fingerprints import short_hash
 from vlm3r.evaluation.run.journal import Record, open_journal
+from vlm3r.evaluation.run.permute import permute_options
+from vlm3r.evaluation.run.presets import LONGEST, Choices, worded
 from vlm3r.evaluation.run.probes import CHANGING, FEATURES, Probe, partners
 from vlm3r.files import first_line
-from vlm3r.inference.fingerprint import file_hash, run_fingerprint
+from vlm3r.inference.fingerprint import run_fingerprint
 from vlm3r.inference.opened import open_video
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.decoders import get_decoder
 from vlm3r.processing.processor import VLM3RProcessor
+from vlm3r.processing.sampling import FrameSampling
 from vlm3r.qa.types import question_type
 from vlm3r.workers import run
 
 PER_QUESTIONS = ("video", "images")
 """Entries of a fingerprint that are not the run's."""
+OF_ONE_VIDEO = (UserError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError)
+"""Errors that are the video's and its questions', so that the run goes on with the next one."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,12 @@ class RunOptions:
     """Processes that decode ahead; 1 decodes in this one."""
     batch_size: int = 32
     """Most questions answered side by side."""
-    max_new_tokens: int = 16
+    max_new_tokens: int = LONGEST
     """Longest answer in tokens; the benchmarks' number."""
+    choices: Choices = field(default_factory=Choices)
+    """How frames are read and prompts are worded; what the model and its processor hold is taken from them."""
+    preset: Record | None = None
+    """Where the choices come from, for the record."""
     seed: int = 0
     """Of what the probes draw."""
 
@@ -97,6 +106,12 @@ def evaluate(
         UserError: the folder holds another run, or a probe does not fit the model or the benchmark.
     """
     _check_probe(model, options.probe)
+    if store is not None and sampling_of(processor, options.choices) != processor.sampling:
+        raise UserError(
+            f"--features holds frames chosen by {processor.sampling.strategy}, and this run takes them by "
+            f"{options.choices.strategy}; leave --features out or choose another --preset"
+        )
+    benchmark = as_asked(benchmark, options.probe, options.seed)
     fingerprint = fingerprint_of(model, processor, benchmark, options, store_record)
     mark = short_hash(fingerprint)
     expected = {group.video: [question.line for question in group.questions] for group in benchmark.videos}
@@ -109,7 +124,7 @@ def evaluate(
             if error is None:
                 try:
                     records = _answer(model, processor, group, clip, options, store)
-                except (UserError, ValueError, RuntimeError) as problem:
+                except OF_ONE_VIDEO as problem:
                     error = first_line(problem)
                 else:
                     journal.append(group.video, [record | {"fingerprint": mark} for record in records])
@@ -133,13 +148,27 @@ def fingerprint_of(
     """What decides the answers of a run; not how many videos, processes or questions side by side."""
     found = run_fingerprint(model, processor)
     return {name: value for name, value in found.items() if name not in PER_QUESTIONS} | {
-        "benchmark": {"file": benchmark.file.name, "sha256": file_hash(benchmark.file)},
-        "decoder": get_decoder("auto")[1],
+        "benchmark": benchmark.record(),
+        "preset": options.preset,
+        "decoder": get_decoder(options.choices.decoder)[1],
+        "sampling": sampling_of(processor, options.choices).strategy,
+        "time_style": options.choices.time_style,
         "probe": options.probe,
         "seed": options.seed,
         "max_new_tokens": options.max_new_tokens,
         "features": store_record,
     }
+
+
+def as_asked(benchmark: Benchmark, probe: str | None, seed: int) -> Benchmark:
+    """The questions as a probe asks them."""
+    return permute_options(benchmark, seed) if probe == "permute-options" else benchmark
+
+
+def sampling_of(processor: VLM3RProcessor, choices: Choices) -> FrameSampling:
+    """How frames are chosen: the processor's numbers under the choices' strategy."""
+    own = processor.sampling
+    return own if choices.strategy is None else replace(own, strategy=choices.strategy)
 
 
 def _check_probe(model: VLM3RForConditionalGeneration, probe: Probe) -> None:
@@ -171,7 +200,8 @@ def _clips(
             tasks[group.video] = ClipTask(find_video(group.video, roots), partner, decode)
         except UserError as error:
             missing[group.video] = str(error)
-    reader = partial(read_clip, processor.sampling, processor.image_processor.size["width"])
+    side = processor.image_processor.size["width"]
+    reader = partial(read_clip, sampling_of(processor, options.choices), side, decoder=options.choices.decoder)
     outcomes = run(reader, list(tasks.values()), workers=options.workers if decode else 1)
     for group in todo:
         if group.video in missing:
@@ -194,7 +224,9 @@ def _answer(
         opened = open_video(model, processor)
     else:
         opened = open_video(model, processor, *encode(model, processor, clip, options.probe, options.seed, store))
-    texts = [question.text for question in group.questions]
+    timed = processor.add_time_instruction and opened.video is not None and opened.video.shown_times is not None
+    style = options.choices.time_style if timed else "demo"
+    texts = [worded(question.text, style) for question in group.questions]
     answers = opened.ask(texts, options.max_new_tokens, options.batch_size)
     return [
         score_answer(group.video, question, answer.prompt, answer.text)
@@ -206,9 +238,9 @@ def score_answer(video: str, question: Question, prompt: str, answer: str) -> Re
     """The line of one answered question: what was asked and said, how it was read, and both scores."""
     row = question.row
     published, robust = (
-        judge(answer, question.target, row["question_type"], protocol, row["options"])
-        for protocol in ("published", "robust")
+        judge(answer, question.target, row["question_type"], protocol, row["options"]) for protocol in PROTOCOLS
     )
+    moved = {} if question.file_target is None else {"file_target": question.file_target}
     return {
         "line": question.line,
         "id": row["id"],
@@ -219,6 +251,7 @@ def score_answer(video: str, question: Question, prompt: str, answer: str) -> Re
         "answer": answer,
         "parsed": parse_answer(answer, row),
         "target": question.target,
+        **moved,
         "published": published.score,
         "robust": robust.score,
         "published_problem": published.problem,
