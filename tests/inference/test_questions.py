@@ -60,7 +60,7 @@ def test_a_bad_line_is_named(tmp_path, line, expected):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"", "no question"), (b" \n\n", "no question"), (b"\xff\xfe\x00", "UTF-8"), (None, "read")],
+    [(b"", "no question"), (b" \n\n", "no question"), (b"\xff\xfe\x00", "decode"), (None, "read")],
 )
 def test_a_file_that_holds_no_questions_is_named(tmp_path, content, expected):
     file = tmp_path / "q.txt"

@@ -122,12 +122,12 @@ def run(options: AskOptions) -> None:
     _check_prompts(asked, processor, video, pictures)
     count = len(pictures) or (0 if video is None else len(video))
     what = "images" if pictures else "frames"
+    most = options.max_new_tokens or (MOST_NOISE if model.config.untrained else MOST_TOKENS)
     with stage(f"Encoding {count} {what} on {model.device}"), encoding_progress(model, count):
         clip = encode_clip(model, processor, video, pictures or None)
-    most = options.max_new_tokens or (MOST_NOISE if model.config.untrained else MOST_TOKENS)
+        asker = _asker(model, processor, video, pictures, clip, most)
     if model.config.untrained:
         say(f"note: {UNTRAINED}")
-    asker = _asker(model, processor, video, pictures, clip, most)
     answers = _answer_all(options, asker, [question.text for question in asked])
     if options.json_file is not None:
         fingerprint = run_fingerprint(model, processor, video, _expand(options.images))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -52,14 +51,6 @@ class PrefixCache(Cache):
         self.times_set_back = 0
         """How often tokens were forgotten; whoever wrote behind some tokens knows by it that they may be others now."""
 
-    @classmethod
-    def from_layers(cls, layers: Sequence[tuple[Tensor, Tensor]]) -> PrefixCache:
-        """A cache with copies of the keys and values `(1, head, token, dim)` of each layer."""
-        cache = cls(len(layers))
-        for index, (keys, values) in enumerate(layers):
-            cache.update(keys, values, index)
-        return cache
-
     @property
     def length(self) -> int:
         """Tokens that count."""
@@ -88,7 +79,10 @@ class PrefixCache(Cache):
 
     def beginning(self, length: int) -> PrefixCache:
         """A cache of its own that begins with the first `length` tokens of this one."""
-        return PrefixCache.from_layers(self.first(length))
+        copy = PrefixCache(len(self.layers))
+        for index, (keys, values) in enumerate(self.first(length)):
+            copy.update(keys, values, index)
+        return copy
 
     @property
     def nbytes(self) -> int:

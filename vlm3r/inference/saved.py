@@ -73,8 +73,7 @@ def write_saved(folder: Path, saved: SavedVideo, settings: Mapping[str, Any]) ->
     Raises:
         UserError: something stands there already, the place cannot be written, or the disk is full.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: exists already; choose another folder or delete it")
+    _check_free(folder)
     tensors = {"prefix": torch.tensor(saved.prefix), **saved.clip}
     for index, (keys, values) in enumerate(saved.cache.first(len(saved.prefix))):
         tensors |= {_key_name(index): keys, _value_name(index): values}
@@ -111,12 +110,22 @@ def read_saved(folder: Path, model: VLM3RForConditionalGeneration, settings: Map
     if prefix.dtype != torch.int64 or prefix.ndim != 1 or not len(prefix):
         raise UserError(f"{folder / TENSORS}: holds no ids of a prompt; {REMEDY}")
     _check_tensors(folder / TENSORS, tensors, _expected(model, len(prefix), video is not None), _dtype_name(model))
-    clip = {"video_embeddings": tensors["video_embeddings"].to(model.device)} if video is not None else {}
-    layers = [
-        (tensors[_key_name(index)].to(model.device), tensors[_value_name(index)].to(model.device))
-        for index in range(model.config.qwen2.num_hidden_layers)
-    ]
-    return SavedVideo(video, prefix.tolist(), clip, PrefixCache.from_layers(layers))
+    # Copied: a tensor that is mapped from the file would change with it.
+    clip = {"video_embeddings": tensors["video_embeddings"].to(model.device, copy=True)} if video is not None else {}
+    cache = PrefixCache(model.config.qwen2.num_hidden_layers)
+    for index in range(len(cache.layers)):
+        keys, values = tensors[_key_name(index)], tensors[_value_name(index)]
+        cache.update(keys.to(model.device), values.to(model.device), index)
+    return SavedVideo(video, prefix.tolist(), clip, cache)
+
+
+def _check_free(folder: Path) -> None:
+    try:
+        free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({first_line(error)}); choose another folder") from error
+    if not free:
+        raise UserError(f"{folder}: exists already; choose another folder or delete it")
 
 
 def _choices(config: Any) -> Any:
