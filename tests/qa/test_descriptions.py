@@ -166,6 +166,12 @@ def test_orders_are_those_of_first_sight_and_of_distance(scene: Scene) -> None:
         assert gaps == sorted(gaps)
 
 
+def test_a_single_picture_is_not_asked_for_times_and_ways(scene: Scene) -> None:
+    still = replace(scene, frames=scene.frames[:1], sampled=None)
+    kinds = {row["question_type"] for row in describe(SceneSource("s", Path("memory"), "", content=still), 8)}
+    assert kinds and not kinds & {"describe_first_frames", "describe_camera_path", "describe_orders"}
+
+
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(scene: Scene, tmp_path: Path) -> None:
     source = SceneSource("s", Path("memory"), "", content=scene)
     texts = []

@@ -175,7 +175,7 @@ def _counts(view: _View, rng: np.random.Generator) -> Draft | None:
 
 def _first_frames(view: _View, rng: np.random.Generator) -> Draft | None:
     things = _pick(rng, view.singles, least=1)
-    if things is None:
+    if things is None or view.total < 2:
         return None
     names = ", ".join(view.names[o] for o in things)
     frames = ", ".join(str(int(view.seen[:, o].argmax()) + 1) for o in things)
@@ -184,6 +184,8 @@ def _first_frames(view: _View, rng: np.random.Generator) -> Draft | None:
 
 def _camera_path(view: _View, rng: np.random.Generator) -> Draft | None:
     cameras = view.graph.cameras
+    if view.total < 2:
+        return None
     frames = sorted(rng.permutation(view.total)[: int(rng.integers(1, MOST_THINGS + 1))].tolist())
     if not cameras.usable[[0, *frames]].all():
         return None
