@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlm3r.training.vision.recipe import TowerRecipe
+from vlm3r.training.vision.recipe import LARGEST_SIZE, TowerRecipe
+
+LARGEST: Mapping[str, float] = {"rope_theta": 1e12, "max_position_embeddings": 2**31 - 1, "vocabulary": 2**20}
+"""Upper ends of what is no width or count of parts."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class LanguageRecipe:
     """Longest sequence in tokens."""
     vocabulary: int = 1024
     """Most tokens that the tokenizer learns, markup aside."""
+
+    def __post_init__(self) -> None:
+        for name, size in vars(self).items():
+            largest = LARGEST.get(name, LARGEST_SIZE)
+            if not 1 <= size <= largest:
+                raise ValueError(f"{name} must lie between 1 and {largest:,}, not {size}")
+        if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError("num_attention_heads must divide hidden_size, num_key_value_heads num_attention_heads")
 
 
 @dataclass(frozen=True)
