@@ -22,7 +22,7 @@ mkdir -p "$out"
 
 # Rooms to learn from, and rooms that are only ever asked about: other seeds, other rooms.
 # The encoders learn from walks of their own, whose frames lie farther apart.
-vlm3r scenes generate --rooms $((rooms * 11 / 12)) --seed 1000 --fps 1.5 --sampled-frames 16 --out "$out/walks"
+vlm3r scenes generate --rooms $((rooms * 11 / 12)) --seed 1000 --fps 1.5 --sampled-frames 21 --out "$out/walks"
 vlm3r scenes generate --rooms "$rooms" --seed 2000 --fps 2.5 --out "$out/rooms"
 vlm3r scenes generate --rooms "$test_rooms" --seed 100 --out "$out/test_rooms"
 questions() { # SCENES FILE OPTION...
