@@ -37,6 +37,14 @@ def rows_of(scene: Scene, kind: str, seed: int = 0) -> list[tuple[list[int], lis
     return found
 
 
+def turns_of(scene: Scene, kind: str) -> list[tuple[str, str]]:
+    """Questions and answers of one kind as they are put, at least one."""
+    rows = describe(SceneSource("s", Path("memory"), "", content=scene), 30)
+    turns = [row["conversations"] for row in rows if row["question_type"] == f"describe_{kind}"]
+    assert turns
+    return [(asked["value"], answered["value"]) for asked, answered in turns]
+
+
 def only(scene: Scene, category: str) -> int:
     places = [i for i, o in enumerate(scene.objects) if o.category == category]
     assert len(places) == 1
@@ -125,11 +133,7 @@ def test_counts_sizes_distances_and_first_frames_are_the_record_s(scene: Scene) 
 
 
 def test_sides_follow_from_turning_the_world_to_the_facing_direction(scene: Scene) -> None:
-    source = SceneSource("s", Path("memory"), "", content=scene)
-    rows = [row for row in describe(source, 30) if row["question_type"] == "describe_sides"]
-    assert rows
-    for row in rows:
-        asked, answered = (turn["value"] for turn in row["conversations"])
+    for asked, answered in turns_of(scene, "sides"):
         named = re.search(r"by the (.+) and face the (.+)\. .*: (.+)\?$", asked)
         assert named
         here, there, *others = [
@@ -153,11 +157,7 @@ def test_orders_are_those_of_first_sight_and_of_distance(scene: Scene) -> None:
             next(i for i, f in enumerate(frames) if wanted in {s.instance_id for s in f.sightings}) for wanted in ids
         ]
         assert first == sorted(first)
-    source = SceneSource("s", Path("memory"), "", content=scene)
-    rows = [row for row in describe(source, 30) if row["question_type"] == "describe_nearest_first"]
-    assert rows
-    for row in rows:
-        asked, answered = (turn["value"] for turn in row["conversations"])
+    for asked, answered in turns_of(scene, "nearest_first"):
         named = re.search(r"from the (.+), in what order", asked)
         assert named
         centre = scene.objects[only(scene, named[1])].box
@@ -171,6 +171,13 @@ def test_a_single_picture_is_not_asked_for_times_and_ways(scene: Scene) -> None:
     still = replace(scene, frames=(fullest,), sampled=None)
     kinds = {row["question_type"] for row in describe(SceneSource("s", Path("memory"), "", content=still), 8)}
     assert kinds and not kinds & {"describe_first_frames", "describe_camera_path", "describe_orders"}
+
+
+def test_scenes_of_too_few_frames_are_left_out(scene: Scene) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    frames = len(scene.frames)
+    assert list(describe(source, 2, least_frames=frames)) == list(describe(source, 2))
+    assert not list(describe(source, 2, least_frames=frames + 1))
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(scene: Scene, tmp_path: Path) -> None:

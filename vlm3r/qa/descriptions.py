@@ -37,8 +37,10 @@ Draft = tuple[str, str]
 """A question and its answer."""
 
 
-def describe_file(sources: Iterable[SceneSource], out: Path, per_kind: int, seed: int = 0) -> int:
-    """Write training rows with descriptions of scenes; the number of rows.
+def describe_file(
+    sources: Iterable[SceneSource], out: Path, per_kind: int, seed: int = 0, least_frames: int = 0
+) -> int:
+    """Write training rows with descriptions of scenes of at least so many frames; the number of rows.
 
     Raises:
         UserError: a scene cannot be read, none is given, or the file cannot be written.
@@ -46,7 +48,7 @@ def describe_file(sources: Iterable[SceneSource], out: Path, per_kind: int, seed
     written = 0
     with replacing(out) as building, building.open("w", encoding="utf-8") as file:
         for source in sources:
-            for row in describe(source, per_kind, seed):
+            for row in describe(source, per_kind, seed, least_frames):
                 file.write(json.dumps(row, separators=(",", ":")) + "\n")
                 written += 1
         if not written:
@@ -54,9 +56,14 @@ def describe_file(sources: Iterable[SceneSource], out: Path, per_kind: int, seed
     return written
 
 
-def describe(source: SceneSource, per_kind: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Training rows about one scene, at most `per_kind` of each kind, decided by the seed and the scene's name."""
+def describe(source: SceneSource, per_kind: int, seed: int = 0, least_frames: int = 0) -> Iterator[dict[str, Any]]:
+    """Training rows about one scene, at most `per_kind` of each kind, decided by the seed and the scene's name.
+
+    A scene of fewer than `least_frames` frames has none.
+    """
     scene = source.open()
+    if len(scene.frames) < least_frames:
+        return
     graph = SceneGraph(scene)
     if not len(graph.shown) or not graph.linked:
         return
