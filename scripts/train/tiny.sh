@@ -63,23 +63,29 @@ vlm3r train "$recipes/base_pictures.yaml"
 vlm3r train "$recipes/base_clips.yaml"
 vlm3r train "$recipes/base.yaml"
 
-# 3. VLM-3R on top of it, and the two that it is compared with.
+# 3. VLM-3R on top of it, and what it is compared with: no geometry, the published start of the fusion block, no video.
 vlm3r train "$recipes/vlm3r_pictures.yaml"
 vlm3r train "$recipes/vlm3r.yaml"
 vlm3r train "$recipes/vlm3r_pictures.yaml" model.geometry=none "run.out=$out/no_geometry_pictures"
 vlm3r train "$recipes/vlm3r.yaml" "model.source=$out/no_geometry_pictures/model" "run.out=$out/no_geometry"
+vlm3r train "$recipes/vlm3r_pictures.yaml" model.fusion_init=published "run.out=$out/published_start"
 vlm3r train "$recipes/vlm3r.yaml" "model.source=$out/base/model" data.with_video=false data.features=null \
   "run.out=$out/blind"
 
-# 4. Everything on rooms that were never seen in training.
+# 4. One folder as it ships.
+made "$out/vlm3r-tiny" vlm3r convert "$out/vlm3r/model" --merge-lora --dtype bfloat16 --out "$out/vlm3r-tiny"
+
+# 5. Everything on rooms that were never seen in training, and the report.
 evaluate() { # NAME MODEL OPTION...
   vlm3r eval --benchmark "$out/test.jsonl" --scenes "$out/test_rooms" --out "$out/scores/$1" --model "$2" "${@:3}"
 }
-evaluate vlm3r "$out/vlm3r/model"
+evaluate vlm3r "$out/vlm3r-tiny"
 evaluate no_geometry "$out/no_geometry/model"
 evaluate blind "$out/blind/model" --probe blind
-evaluate zero "$out/vlm3r/model" --probe zero
-evaluate shuffle "$out/vlm3r/model" --probe shuffle
+evaluate zero "$out/vlm3r-tiny" --probe zero
+evaluate shuffle "$out/vlm3r-tiny" --probe shuffle
 vlm3r compare "$out/scores/vlm3r" "$out/scores/no_geometry"
 vlm3r compare "$out/scores/vlm3r" "$out/scores/blind"
 vlm3r geometry evaluate "$out/geometry" --scenes "$out/test_rooms" --out "$out/scores/geometry.json"
+cp docs/tiny.md "$out/report.md"
+python scripts/train/tiny_report.py "$out" "$out/report.md"
