@@ -35,7 +35,7 @@ describe() { # SCENES FILE PER_KIND OPTION...
   [ -s "$2" ] || vlm3r qa describe --scenes "$1" --out "$2" --per-kind "$3" "${@:4}"
 }
 describe "$out/rooms" "$out/describe.jsonl" 8 --least-frames 32
-questions "$out/test_rooms" "$out/test.jsonl" --style vsibench
+questions "$out/test_rooms" "$out/test.jsonl" --style vsibench --per-scene 4
 
 # Single pictures and short clips of the same rooms, to learn from first.
 vlm3r scenes cut --scenes "$out/rooms/sparse" --out "$out/pictures" --frames 1 --clips 16

@@ -85,6 +85,8 @@ class DataRecipe:
     """Frames taken from each video; null takes the model's own number."""
     time_instruction: bool = True
     """Whether a sentence names the video's duration and the times of its frames."""
+    supervise: Literal["published", "answers"] = "published"
+    """Supervised tokens: `published`, answers and every turn's chat markup and newlines; `answers`, answers alone."""
     with_video: bool = True
     """False leaves every video out, which trains a blind, text-only model."""
     features: Path | None = None
