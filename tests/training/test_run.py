@@ -118,7 +118,7 @@ def test_a_changed_recipe_is_refused_by_its_key(start, data, whole, tmp_path, ch
 def test_checkpoints_without_the_runs_record_are_refused(start, data, whole, tmp_path):
     run = cut_off_after(whole, 3, tmp_path / "run")
     (run / "run.json").unlink()
-    with pytest.raises(UserError, match="checkpoints without run.json"):
+    with pytest.raises(UserError, match=r"checkpoints without run\.json"):
         train(recipe_of(start, data, run, **DROPOUT))
 
 
