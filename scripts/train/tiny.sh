@@ -35,6 +35,7 @@ describe() { # SCENES FILE PER_KIND OPTION...
   [ -s "$2" ] || vlm3r qa describe --scenes "$1" --out "$2" --per-kind "$3" "${@:4}"
 }
 describe "$out/rooms" "$out/describe.jsonl" 8 --least-frames 32
+describe "$out/rooms" "$out/text.jsonl" 120 --kinds letters
 questions "$out/test_rooms" "$out/test.jsonl" --style vsibench --per-scene 4
 
 # Single pictures and short clips of the same rooms, to learn from first.
@@ -58,18 +59,23 @@ extract "$out/rooms" "$out/features" 32 all
 extract "$out/pictures" "$out/features_pictures" 1 all
 extract "$out/clips" "$out/features_clips" 8 vision
 
-# 2. A base model without geometry, from pictures to clips to walks.
-vlm3r train "$recipes/base_pictures.yaml"
-vlm3r train "$recipes/base_clips.yaml"
-vlm3r train "$recipes/base.yaml"
+ranks=1 # two processes of one thread each are faster on two cores than one of two
+[ "$(nproc)" -lt 2 ] || nvidia-smi -L >/dev/null 2>&1 || ranks=2
+train() { OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node "$ranks" -m vlm3r.cli train "$@"; }
+
+# 2. A base model without geometry, from text to pictures to clips to walks.
+train "$recipes/base_text.yaml"
+train "$recipes/base_pictures.yaml"
+train "$recipes/base_clips.yaml"
+train "$recipes/base.yaml"
 
 # 3. VLM-3R on top of it, and what it is compared with: no geometry, the published start of the fusion block, no video.
-vlm3r train "$recipes/vlm3r_pictures.yaml"
-vlm3r train "$recipes/vlm3r.yaml"
-vlm3r train "$recipes/vlm3r_pictures.yaml" model.geometry=none "run.out=$out/no_geometry_pictures"
-vlm3r train "$recipes/vlm3r.yaml" "model.source=$out/no_geometry_pictures/model" "run.out=$out/no_geometry"
-vlm3r train "$recipes/vlm3r_pictures.yaml" model.fusion_init=published "run.out=$out/published_start"
-vlm3r train "$recipes/vlm3r.yaml" "model.source=$out/base/model" data.with_video=false data.features=null \
+train "$recipes/vlm3r_pictures.yaml"
+train "$recipes/vlm3r.yaml"
+train "$recipes/vlm3r_pictures.yaml" model.geometry=none "run.out=$out/no_geometry_pictures"
+train "$recipes/vlm3r.yaml" "model.source=$out/no_geometry_pictures/model" "run.out=$out/no_geometry"
+train "$recipes/vlm3r_pictures.yaml" model.fusion_init=published "run.out=$out/published_start"
+train "$recipes/vlm3r.yaml" "model.source=$out/base/model" data.with_video=false data.features=null \
   "run.out=$out/blind"
 
 # 4. One folder as it ships.

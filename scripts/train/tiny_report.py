@@ -31,6 +31,7 @@ PROBES = {"zero": "geometry zeroed", "shuffle": "geometry shuffled"}
 """Folders of scores with something taken away at test time."""
 COLOURS = {"vlm3r": "#33658a", "no_geometry": "#d1792c", "blind": "#b8c4cc"}
 STAGES = {
+    "text alone": ("base_text",),
     "single pictures": ("base_pictures", "vlm3r_pictures", "no_geometry_pictures", "published_start"),
     "walks of 32 frames": ("base", "vlm3r", "no_geometry", "blind"),
 }
@@ -205,7 +206,7 @@ def _gain_figure(runs: Runs) -> Figure:
 
 def _loss_figure(folder: Path) -> Figure:
     figure = Figure(figsize=(11, 4), layout="constrained")
-    for axes, (kind, names) in zip(figure.subplots(1, 2), STAGES.items(), strict=True):
+    for axes, (kind, names) in zip(figure.subplots(1, len(STAGES)), STAGES.items(), strict=True):
         for name, lines in _histories(folder, names).items():
             steps = [line["step"] for line in lines]
             axes.plot(steps, [line["loss"] for line in lines], label=name.replace("_", " "), linewidth=1)

@@ -146,6 +146,47 @@ def test_sides_follow_from_turning_the_world_to_the_facing_direction(scene: Scen
             assert min(abs(forward), abs(left)) > 0.17 * np.linalg.norm(other - here) * np.linalg.norm(ahead)
 
 
+def options_of(asked: str) -> dict[str, str]:
+    """The letters of a question's options, and what they stand for."""
+    return dict(re.findall(r"^([A-D])\. (.+)$", asked, flags=re.MULTILINE))
+
+
+def test_letters_stand_for_the_options_behind_them(scene: Scene) -> None:
+    forms = set()
+    for asked, answered in turns_of(scene, "letters"):
+        options = options_of(asked)
+        form, named = re.search(
+            r"(Which letters? stands? for(?: these:)?|What do these letters stand for:) (.+)\?", asked
+        ).groups()
+        forms.add(form)
+        if form.startswith("What"):
+            assert [options[letter] for letter in named.split(", ")] == answered.split(", ")
+        else:
+            assert [options[letter] for letter in answered.split(", ")] == named.split(", ")
+    assert len(forms) == 3
+
+
+def test_only_the_right_choice_is_shown_in_the_frame_asked_for(scene: Scene) -> None:
+    frames = sampled(scene)
+    for asked, answered in turns_of(scene, "choices"):
+        number = re.search(r"in frame (\d+) of", asked)
+        assert number
+        shown = {sighting.instance_id for sighting in frames[int(number[1]) - 1].sightings}
+        ids = {letter: scene.objects[only(scene, name)].instance_id for letter, name in options_of(asked).items()}
+        assert [letter for letter, one in ids.items() if one in shown] == [answered]
+
+
+def test_kinds_can_be_chosen_and_an_unknown_one_is_refused(scene: Scene, tmp_path: Path) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    chosen = list(describe(source, 3, kinds=("letters", "sizes")))
+    assert {row["question_type"] for row in chosen} == {"describe_letters", "describe_sizes"}
+    assert [row for row in describe(source, 3) if row["question_type"] == "describe_sizes"] == [
+        row for row in chosen if row["question_type"] == "describe_sizes"
+    ]
+    with pytest.raises(UserError, match="unknown kind of description 'colours': give some of frame_objects"):
+        describe_file([source], tmp_path / "d.jsonl", 2, kinds=("colours",))
+
+
 def test_orders_are_those_of_first_sight_and_of_distance(scene: Scene) -> None:
     frames = sampled(scene)
     rows = rows_of(scene, "orders")

@@ -54,7 +54,7 @@ def generate_file(
 
 
 def describe_scenes(
-    places: Sequence[Path], out: Path, per_kind: int, seed: int, least_frames: int, overwrite: bool
+    places: Sequence[Path], out: Path, per_kind: int, seed: int, least_frames: int, kinds: str, overwrite: bool
 ) -> None:
     """Write descriptions of scenes and say how many.
 
@@ -63,8 +63,9 @@ def describe_scenes(
     """
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists already: give --overwrite, or another --out")
+    chosen = tuple(filter(None, (name.strip() for name in kinds.split(","))))
     sources = tqdm(find_sources(places), desc="Describing", unit="scene", disable=None)
-    print(f"{describe_file(sources, out, per_kind, seed, least_frames):,} descriptions in {out}")
+    print(f"{describe_file(sources, out, per_kind, seed, least_frames, chosen):,} descriptions in {out}")
 
 
 def _report(bar: tqdm, key: str, problems: Sequence[str]) -> None:

@@ -97,12 +97,13 @@ def describe(
     per_kind: Annotated[int, typer.Option(min=1, help="Most descriptions of each kind in one scene.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Other seed, other descriptions.")] = 0,
     least_frames: LeastFrames = 0,
+    kinds: Annotated[str, typer.Option(help="Kinds of descriptions, comma-separated. Default: all.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write training rows that describe scenes in lists: what is seen, where, how far, how large, how often."""
     from vlm3r.commands import qa as command
 
-    command.describe_scenes(scenes, out, per_kind, seed, least_frames, overwrite)
+    command.describe_scenes(scenes, out, per_kind, seed, least_frames, kinds, overwrite)
 
 
 @app.command()
