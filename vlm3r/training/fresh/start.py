@@ -1,10 +1,10 @@
 """How a fresh language model starts: weights that can already look one token back, match and copy.
 
-A question with options is answered by finding a word of the prompt again and naming the letter in front of it. Attention
-from purely random weights takes very long to form that circuit, because each of its halves is useless without the other;
-these weights hold weak forms of both, and training makes of them what it needs. Queries like keys and outputs like
-transposed values are the mimetic initialisation of Trockman and Kolter (2023, "Mimetic Initialization of Self-Attention
-Layers"); the backward-looking heads use what rotary positions make of a bias.
+A question with options is answered by finding a word of the prompt again and naming the letter in front of it.
+Attention from purely random weights takes very long to form that circuit, because each of its halves is useless without
+the other; these weights hold weak forms of both, and training makes of them what it needs. Queries like keys and
+outputs like transposed values are the mimetic initialisation of Trockman and Kolter (2023, "Mimetic Initialization of
+Self-Attention Layers"); the backward-looking heads use what rotary positions make of a bias.
 """
 
 from __future__ import annotations
