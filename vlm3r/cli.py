@@ -150,7 +150,12 @@ def reconstruct(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     every: Annotated[int, typer.Option(min=1, help="Use every N-th frame.")] = 1,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
-    image_size: Annotated[int, typer.Option(help="Longer side of the frames that the model sees, pixels.")] = 512,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Longer side of the frames that the model sees, pixels. Default: 512; for a VLM-3R folder, its own."
+        ),
+    ] = None,
     confidence_percentile: Annotated[
         float, typer.Option(help="Least confident share of pixels to drop, percent.")
     ] = 30,
@@ -167,12 +172,13 @@ def reconstruct(
     from vlm3r.commands import reconstruct as command
 
     settings = {
-        "image_size": image_size,
         "confidence_percentile": confidence_percentile,
         "voxel_size": "auto" if voxel_size is None else voxel_size,
         "state_update": state_update,
         "overwrite": overwrite,
     }
+    if image_size is not None:
+        settings["image_size"] = image_size
     command.run(video, out, model, device, dtype, every, max_frames, settings)
 
 

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Paths as users write them, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vlm3r.errors import UserError
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with the home folder in place of `~` or `~name`; unchanged where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Reconstruct a video: points, camera poses and confidences from the geometry encoder. The first run sets up .venv.
+# Reconstruct a video: point cloud, depth maps, camera path and a preview, by CUT3R. The first run sets up .venv.
 #
-#   bash scripts/reconstruct/reconstruct_demo.sh                           every 20th frame of the demo video, into outputs/
+#   bash scripts/reconstruct/reconstruct_demo.sh                           every 20th frame of the demo video, into
+#                                                                          outputs/reconstruct/room_walk, which it replaces
 #   bash scripts/reconstruct/reconstruct_demo.sh VIDEO [DIR] [OPTION...]   with options of `vlm3r reconstruct`
 #
 #   VIDEO   the video file

@@ -30,6 +30,12 @@ MODELS = {"vlm3r": "VLM-3R", "no_geometry": "no geometry", "blind": "blind"}
 PROBES = {"zero": "geometry zeroed", "shuffle": "geometry shuffled"}
 """Folders of scores with something taken away at test time."""
 COLOURS = {"vlm3r": "#33658a", "no_geometry": "#d1792c", "blind": "#b8c4cc"}
+STAGES = {
+    "text alone": ("base_text",),
+    "single pictures": ("base_pictures", "vlm3r_pictures", "no_geometry_pictures", "published_start"),
+    "walks of 32 frames": ("base", "vlm3r", "no_geometry", "blind"),
+}
+"""Training runs by what they learn from."""
 PROTOCOL = "published"
 BENCHMARKS = {"vsibench": "VSI-Bench tasks", "vstibench": "VSTI-Bench tasks"}
 ERRORS = {
@@ -138,17 +144,17 @@ def _geometry_rows(file: Path) -> Iterator[list[str]]:
             yield [title, *(f"{c['mean']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in columns)]
 
 
-def _histories(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    names = ("base", "vlm3r", "no_geometry", "blind", "published_start")
+def _histories(folder: Path, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     found = {name: read_lines(folder / name / "history.jsonl") for name in names}
     return {name: [line for line in lines if "loss" in line] for name, lines in found.items() if lines}
 
 
 def _loss_rows(folder: Path) -> Iterator[list[str]]:
-    yield ["run", "steps", "loss of the last tenth"]
-    for name, lines in _histories(folder).items():
-        tail = [line["loss"] for line in lines[-max(1, len(lines) // 10) :]]
-        yield [name.replace("_", " "), f"{lines[-1]['step']:,}", f"{np.mean(tail):.3f}"]
+    yield ["run", "learns from", "steps", "loss of the last fifth"]
+    for kind, names in STAGES.items():
+        for name, lines in _histories(folder, names).items():
+            tail = [line["loss"] for line in lines[-max(1, len(lines) // 5) :]]
+            yield [name.replace("_", " "), kind, f"{lines[-1]['step']:,}", f"{np.mean(tail):.3f}"]
 
 
 def _score_figure(runs: Runs) -> Figure:
@@ -199,16 +205,17 @@ def _gain_figure(runs: Runs) -> Figure:
 
 
 def _loss_figure(folder: Path) -> Figure:
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, lines in _histories(folder).items():
-        steps = [line["step"] for line in lines]
-        axes.plot(steps, [line["loss"] for line in lines], label=name.replace("_", " "), linewidth=1)
-    axes.set_yscale("log")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss of answer tokens, by question")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, (kind, names) in zip(figure.subplots(1, len(STAGES)), STAGES.items(), strict=True):
+        for name, lines in _histories(folder, names).items():
+            steps = [line["step"] for line in lines]
+            axes.plot(steps, [line["loss"] for line in lines], label=name.replace("_", " "), linewidth=1)
+        axes.set_yscale("log")
+        axes.set_xlabel("step")
+        axes.set_title(kind, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.supylabel("loss of answer tokens, mean over questions", fontsize=9)
     return figure
 
 

@@ -4,7 +4,7 @@
 #   bash scripts/train/train_vlm3r.sh RECIPE.yaml [OPTION...] [key=value...]
 #
 #   --zero 2|3          shard optimiser and gradients (2, the default) or the weights, too (3), by DeepSpeed
-#   --no-deepspeed      plain data parallelism
+#   --no-deepspeed      plain data parallelism, which optimiser.method=muon needs
 #   --nproc N           processes on this machine; default: one for each GPU, else 1
 #   --hostfile FILE     start on the machines that FILE names, `host slots=8` a line, by the DeepSpeed launcher
 #   --dry-run           print recipe and counts, train nothing

@@ -116,6 +116,26 @@ def test_what_is_no_checkpoint_is_never_replaced(tmp_path, parts, overwrite):
     assert listing(tmp_path) == before
 
 
+def test_a_folder_that_holds_checkpoints_among_other_things_is_never_replaced(tmp_path, parts):
+    shutil.copytree(EMBEDDED_MODEL, tmp_path / "desk" / "model")
+    shutil.copytree(EMBEDDED_MODEL, tmp_path / "mixed")
+    (tmp_path / "mixed" / "holiday.jpg").write_text("dear")
+    shutil.copytree(EMBEDDED_MODEL, tmp_path / "deep")
+    (tmp_path / "deep" / "photos").mkdir()
+    (tmp_path / "deep" / "photos" / "config.json").write_text("{}")
+    before = listing(tmp_path)
+    for target in ("desk", "mixed", "deep"):
+        with pytest.raises(UserError, match="was not overwritten; choose another folder"):
+            write_native(parts, tmp_path / target, overwrite=True)
+    assert listing(tmp_path) == before
+
+
+def test_a_published_layout_is_replaced_when_asked(tmp_path, parts):
+    write_published(parts, tmp_path / "out")
+    write_published(parts, tmp_path / "out", overwrite=True)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["base", "lora"]
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path, parts):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be (written|read)"):

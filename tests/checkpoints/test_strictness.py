@@ -494,7 +494,7 @@ def native(tmp_path):
         {"text_config": {"hidden_size": "wide"}},
         {"text_config": []},
         {"vision_config": {"patch_size": 0}},
-        {"fusion_num_heads": 5},
+        {"fusion_num_heads": 7},
         {"fusion_num_heads": 0},
         {"text_config": ...},
         {"vision_config": ...},

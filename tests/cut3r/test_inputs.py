@@ -61,6 +61,7 @@ def test_configurations_survive_dictionaries_and_constructors(name):
         ({"head_type": "mlp"}, "head_type"),
         ({"state_pe": "3d"}, "state_pe"),
         ({"state_size": 0}, "state_size must be a positive integer"),
+        ({"ray_enc_depth": -1}, "ray_enc_depth must be a non-negative integer"),
         ({"dec_num_heads": 5}, "dec_embed_dim .* must be a multiple of 4 \\* dec_num_heads"),
         ({"dpt_layer_dims": (1, 2, 3)}, "needs 4 numbers"),
         ({"dec_depth": 1}, "dec_depth of at least 2"),

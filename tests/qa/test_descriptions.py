@@ -37,6 +37,14 @@ def rows_of(scene: Scene, kind: str, seed: int = 0) -> list[tuple[list[int], lis
     return found
 
 
+def turns_of(scene: Scene, kind: str) -> list[tuple[str, str]]:
+    """Questions and answers of one kind as they are put, at least one."""
+    rows = describe(SceneSource("s", Path("memory"), "", content=scene), 30)
+    turns = [row["conversations"] for row in rows if row["question_type"] == f"describe_{kind}"]
+    assert turns
+    return [(asked["value"], answered["value"]) for asked, answered in turns]
+
+
 def only(scene: Scene, category: str) -> int:
     places = [i for i, o in enumerate(scene.objects) if o.category == category]
     assert len(places) == 1
@@ -125,11 +133,7 @@ def test_counts_sizes_distances_and_first_frames_are_the_record_s(scene: Scene) 
 
 
 def test_sides_follow_from_turning_the_world_to_the_facing_direction(scene: Scene) -> None:
-    source = SceneSource("s", Path("memory"), "", content=scene)
-    rows = [row for row in describe(source, 30) if row["question_type"] == "describe_sides"]
-    assert rows
-    for row in rows:
-        asked, answered = (turn["value"] for turn in row["conversations"])
+    for asked, answered in turns_of(scene, "sides"):
         named = re.search(r"by the (.+) and face the (.+)\. .*: (.+)\?$", asked)
         assert named
         here, there, *others = [
@@ -140,6 +144,47 @@ def test_sides_follow_from_turning_the_world_to_the_facing_direction(scene: Scen
             forward, left = (other - here) @ ahead, (other - here) @ np.array([-ahead[1], ahead[0]])
             assert side == f"{'front' if forward > 0 else 'back'}-{'left' if left > 0 else 'right'}"
             assert min(abs(forward), abs(left)) > 0.17 * np.linalg.norm(other - here) * np.linalg.norm(ahead)
+
+
+def options_of(asked: str) -> dict[str, str]:
+    """The letters of a question's options, and what they stand for."""
+    return dict(re.findall(r"^([A-D])\. (.+)$", asked, flags=re.MULTILINE))
+
+
+def test_letters_stand_for_the_options_behind_them(scene: Scene) -> None:
+    forms = set()
+    for asked, answered in turns_of(scene, "letters"):
+        options = options_of(asked)
+        form, named = re.search(
+            r"(Which letters? stands? for(?: these:)?|What do these letters stand for:) (.+)\?", asked
+        ).groups()
+        forms.add(form)
+        if form.startswith("What"):
+            assert [options[letter] for letter in named.split(", ")] == answered.split(", ")
+        else:
+            assert [options[letter] for letter in answered.split(", ")] == named.split(", ")
+    assert len(forms) == 3
+
+
+def test_only_the_right_choice_is_shown_in_the_frame_asked_for(scene: Scene) -> None:
+    frames = sampled(scene)
+    for asked, answered in turns_of(scene, "choices"):
+        number = re.search(r"in frame (\d+) of", asked)
+        assert number
+        shown = {sighting.instance_id for sighting in frames[int(number[1]) - 1].sightings}
+        ids = {letter: scene.objects[only(scene, name)].instance_id for letter, name in options_of(asked).items()}
+        assert [letter for letter, one in ids.items() if one in shown] == [answered]
+
+
+def test_kinds_can_be_chosen_and_an_unknown_one_is_refused(scene: Scene, tmp_path: Path) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    chosen = list(describe(source, 3, kinds=("letters", "sizes")))
+    assert {row["question_type"] for row in chosen} == {"describe_letters", "describe_sizes"}
+    assert [row for row in describe(source, 3) if row["question_type"] == "describe_sizes"] == [
+        row for row in chosen if row["question_type"] == "describe_sizes"
+    ]
+    with pytest.raises(UserError, match="unknown kind of description 'colours': give some of frame_objects"):
+        describe_file([source], tmp_path / "d.jsonl", 2, kinds=("colours",))
 
 
 def test_orders_are_those_of_first_sight_and_of_distance(scene: Scene) -> None:
@@ -153,17 +198,27 @@ def test_orders_are_those_of_first_sight_and_of_distance(scene: Scene) -> None:
             next(i for i, f in enumerate(frames) if wanted in {s.instance_id for s in f.sightings}) for wanted in ids
         ]
         assert first == sorted(first)
-    source = SceneSource("s", Path("memory"), "", content=scene)
-    rows = [row for row in describe(source, 30) if row["question_type"] == "describe_nearest_first"]
-    assert rows
-    for row in rows:
-        asked, answered = (turn["value"] for turn in row["conversations"])
+    for asked, answered in turns_of(scene, "nearest_first"):
         named = re.search(r"from the (.+), in what order", asked)
         assert named
         centre = scene.objects[only(scene, named[1])].box
         others = [scene.objects[only(scene, name)].box for name in answered.split(", ")]
         gaps = [box_distance(centre, other) for other in others]
         assert gaps == sorted(gaps)
+
+
+def test_a_single_picture_is_not_asked_for_times_and_ways(scene: Scene) -> None:
+    fullest = max(scene.frames, key=lambda frame: len(frame.sightings))
+    still = replace(scene, frames=(fullest,), sampled=None)
+    kinds = {row["question_type"] for row in describe(SceneSource("s", Path("memory"), "", content=still), 8)}
+    assert kinds and not kinds & {"describe_first_frames", "describe_camera_path", "describe_orders"}
+
+
+def test_scenes_of_too_few_frames_are_left_out(scene: Scene) -> None:
+    source = SceneSource("s", Path("memory"), "", content=scene)
+    frames = len(scene.frames)
+    assert list(describe(source, 2, least_frames=frames)) == list(describe(source, 2))
+    assert not list(describe(source, 2, least_frames=frames + 1))
 
 
 def test_the_same_seed_gives_the_same_file_and_another_seed_another(scene: Scene, tmp_path: Path) -> None:

@@ -84,6 +84,21 @@ def test_splits_share_no_scene_and_leave_none_out(rooms, tmp_path):
     assert len(set().union(*scenes.values())) == 12
 
 
+def test_scenes_of_too_few_frames_are_left_out_and_an_empty_file_says_so(rooms, tmp_path):
+    frames = {source.open().scene_id: len(source.open().frames) for source in find_sources([rooms])}
+    cut = tmp_path / "rooms"
+    shutil.copytree(rooms, cut)
+    short = cut / "chance00003" / "scene.json"
+    record = json.loads(short.read_text())
+    record["frames"] = record["frames"][:2]
+    short.write_text(json.dumps(record))
+    options = GenerateOptions(tasks=("object_size_estimation",), least_frames=min(frames.values()))
+    _, rows = make(cut, tmp_path / "q.jsonl", options)
+    assert {row["scene_name"] for row in rows} == set(frames) - {"chance00003"}
+    with pytest.raises(UserError, match="there are no scenes with 10000 frames"):
+        make(rooms, tmp_path / "none.jsonl", GenerateOptions(least_frames=10_000))
+
+
 def test_a_run_that_was_cut_short_goes_on_where_it_was(rooms, tmp_path, monkeypatch):
     make(rooms, tmp_path / "whole.jsonl")
     asked = []

@@ -115,6 +115,25 @@ def test_a_changed_recipe_is_refused_by_its_key(start, data, whole, tmp_path, ch
         train(recipe_of(start, data, run, **DROPOUT | changes))
 
 
+def test_checkpoints_without_the_runs_record_are_refused(start, data, whole, tmp_path):
+    run = cut_off_after(whole, 3, tmp_path / "run")
+    (run / "run.json").unlink()
+    with pytest.raises(UserError, match=r"checkpoints without run\.json"):
+        train(recipe_of(start, data, run, **DROPOUT))
+
+
+def test_before_the_first_checkpoint_data_may_be_mended_and_the_recipe_changed(start, tmp_path):
+    data, run = write_data(tmp_path / "data"), tmp_path / "run"
+    text = data.read_text()
+    data.write_text(text + json.dumps({"id": "a row without a conversation"}) + "\n")
+    with pytest.raises(UserError, match="rows cannot be used"):
+        train(recipe_of(start, data, run, data__max_failed_share=0.001))
+    assert read_lines(run / "skipped.jsonl")
+    data.write_text(text)
+    assert train(recipe_of(start, data, run, data__max_failed_share=0.5, optimiser__steps=1)) == 0
+    assert not read_lines(run / "skipped.jsonl")
+
+
 def test_changed_data_are_refused_by_their_file(start, data, whole, tmp_path):
     run = cut_off_after(whole, 3, tmp_path / "run")
     text = data.read_text()

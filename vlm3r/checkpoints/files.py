@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlm3r.errors import UserError
-from vlm3r.files import first_line
+from vlm3r.files import expand_home, first_line
 
 BESIDE_WEIGHTS = (
     "non_lora_trainables.bin",
@@ -32,6 +32,12 @@ BESIDE_WEIGHTS = (
 )
 """Files that are no shards of the model although they end like shards."""
 
+PART_FOLDERS = ("base", "lora", "adapter")
+"""Folders inside a checkpoint's folder."""
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")
+CHECKPOINT_SUFFIXES = (*WEIGHT_SUFFIXES, ".json", ".jinja", ".txt", ".md", ".model")
+CHECKPOINT_NAMES = ("LICENSE", ".gitattributes")
+
 
 def resolve_folder(name: str | Path, what: str) -> Path:
     """A checkpoint folder: `name` itself if it exists, else a snapshot of the hub repository of that name.
@@ -39,7 +45,7 @@ def resolve_folder(name: str | Path, what: str) -> Path:
     Raises:
         UserError: it is neither an existing folder nor a repository that can be reached.
     """
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if path.is_dir():
         return path
     if path.exists():
@@ -154,13 +160,28 @@ def check_free_target(target: Path, overwrite: bool) -> None:
     try:
         if not target.exists() or (target.is_dir() and not any(target.iterdir())):
             return
-        is_checkpoint = any(target.glob("config.json")) or any(target.glob("*/config.json"))
+        replaceable = target.is_dir() and _is_only_checkpoint(target)
     except OSError as error:
         raise UserError(f"{target}: cannot be read ({first_line(error)}); choose another folder") from error
     if not overwrite:
         raise UserError(f"{target}: exists already; choose another folder or pass --overwrite")
-    if not is_checkpoint:
-        raise UserError(f"{target}: is no checkpoint folder and was not overwritten; choose another folder")
+    if not replaceable:
+        raise UserError(
+            f"{target}: is no checkpoint folder, or holds other things too, and was not overwritten; "
+            "choose another folder"
+        )
+
+
+def _is_only_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint of either layout and nothing that is not part of one."""
+    entries = list(folder.iterdir())
+    inside = [path for path in entries if path.is_dir() and not path.is_symlink()]
+    files = [path for path in entries if path not in inside]
+    files += [path for part in inside if part.name in PART_FOLDERS for path in part.iterdir()]
+    known = all(path.name in CHECKPOINT_NAMES or path.suffix in CHECKPOINT_SUFFIXES for path in files)
+    configured = any((place / "config.json").is_file() for place in (folder, *inside))
+    weights = any(path.suffix in WEIGHT_SUFFIXES for path in files)
+    return known and configured and weights and all(part.name in PART_FOLDERS for part in inside)
 
 
 @contextmanager

@@ -53,7 +53,9 @@ def generate_file(
     return _conclude(summary, tolerate_problems)
 
 
-def describe_scenes(places: Sequence[Path], out: Path, per_kind: int, seed: int, overwrite: bool) -> None:
+def describe_scenes(
+    places: Sequence[Path], out: Path, per_kind: int, seed: int, least_frames: int, kinds: str, overwrite: bool
+) -> None:
     """Write descriptions of scenes and say how many.
 
     Raises:
@@ -61,8 +63,9 @@ def describe_scenes(places: Sequence[Path], out: Path, per_kind: int, seed: int,
     """
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists already: give --overwrite, or another --out")
+    chosen = tuple(filter(None, (name.strip() for name in kinds.split(","))))
     sources = tqdm(find_sources(places), desc="Describing", unit="scene", disable=None)
-    print(f"{describe_file(sources, out, per_kind, seed):,} descriptions in {out}")
+    print(f"{describe_file(sources, out, per_kind, seed, least_frames, chosen):,} descriptions in {out}")
 
 
 def _report(bar: tqdm, key: str, problems: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ import typer
 
 app = typer.Typer(help="Questions with known answers about annotated 3-D scenes.", rich_markup_mode=None)
 
+LeastFrames = Annotated[int, typer.Option(min=0, help="Only scenes with at least this many frames.")]
+
 
 @app.command()
 def generate(
@@ -31,6 +33,7 @@ def generate(
     shares: Annotated[
         str, typer.Option(help="Shares of the scenes by part, which the seed fills.")
     ] = "train=0.8,val=0.1,test=0.1",
+    least_frames: LeastFrames = 0,
     format: Annotated[
         Literal["benchmark", "training", "open"],
         typer.Option(help="Rows as benchmarks or training read them; open: training rows as people ask."),
@@ -66,6 +69,7 @@ def generate(
         caps=command.read_caps(cap),
         split=split,
         shares=command.read_shares(shares),
+        least_frames=least_frames,
         format=format,
         style=style,
         seed=seed,
@@ -92,12 +96,14 @@ def describe(
     out: Annotated[Path, typer.Option(help="JSON Lines file to write.")],
     per_kind: Annotated[int, typer.Option(min=1, help="Most descriptions of each kind in one scene.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Other seed, other descriptions.")] = 0,
+    least_frames: LeastFrames = 0,
+    kinds: Annotated[str, typer.Option(help="Kinds of descriptions, comma-separated. Default: all.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write training rows that describe scenes in lists: what is seen, where, how far, how large, how often."""
     from vlm3r.commands import qa as command
 
-    command.describe_scenes(scenes, out, per_kind, seed, overwrite)
+    command.describe_scenes(scenes, out, per_kind, seed, least_frames, kinds, overwrite)
 
 
 @app.command()

@@ -34,7 +34,10 @@ def run(
     max_frames: int | None,
     settings: dict[str, Any],
 ) -> None:
-    """Reconstruct the video into `out`; `settings` are fields of `ReconstructOptions`."""
+    """Reconstruct the video into `out`; `settings` are fields of `ReconstructOptions`.
+
+    Without `image_size` among them, the encoder of a VLM-3R folder sees frames of the size that it has there.
+    """
     target = resolve_device(device)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UserError(f"unknown dtype {dtype!r}: expected float32, bfloat16 or float16")
@@ -45,9 +48,11 @@ def run(
     if every > info.total_frames:
         raise UserError(f"--every {every}: {video} has only {info.total_frames} frames; give a smaller step")
     with stage(f"Loading {model or 'the embedded geometry encoder'}"):
-        encoder, untrained = _load_encoder(model)
+        encoder, config = _load_encoder(model)
     encoder = encoder.to(target, getattr(torch, dtype)).eval()
-    if untrained:
+    if config is not None and "image_size" not in settings:
+        options = replace(options, image_size=config.geometry_image_size)
+    if config is not None and config.untrained:
         say(f"note: {UNTRAINED}")
         # What an untrained network yields has neither confidence nor surfaces that a filter could judge.
         options = replace(options, caption=UNTRAINED, confidence_percentile=0.0, max_depth_step=None)
@@ -85,8 +90,8 @@ def _frames(video: Path, every: int, most: int | None) -> Iterator[tuple[int, fl
         yield frame.index, frame.timestamp, frame.image
 
 
-def _load_encoder(model: str | None) -> tuple[CUT3R, bool]:
-    """The geometry encoder of a native VLM-3R folder, or a CUT3R checkpoint; and whether it is untrained."""
+def _load_encoder(model: str | None) -> tuple[CUT3R, VLM3RConfig | None]:
+    """The geometry encoder of a native VLM-3R folder with the folder's configuration, or a CUT3R checkpoint."""
     folder = EMBEDDED_MODEL if model is None else Path(model)
     if model == "published":
         model = str(default_cut3r())
@@ -96,10 +101,10 @@ def _load_encoder(model: str | None) -> tuple[CUT3R, bool]:
         parts, _ = read_checkpoint(folder)
         if parts.config.geometry != "cut3r":
             raise UserError(f"{folder}: this model has no geometry encoder; name a CUT3R checkpoint with --model")
-        return parts.geometry_encoder(), parts.config.untrained
+        return parts.geometry_encoder(), parts.config
     if model is None:
         raise UserError(f"{folder}: the embedded model is not there; name a CUT3R checkpoint with --model")
     try:
-        return CUT3R.from_pretrained(model), False
+        return CUT3R.from_pretrained(model), None
     except CheckpointError as error:
         raise UserError(str(error)) from error

@@ -26,6 +26,9 @@ def generate(
         typer.Option(help="fast: 320x240, 4 frames/s; standard: 640x480, 10; best: 640x480, 24, finest light."),
     ] = "fast",
     fps: Annotated[float, typer.Option(help="Frames per second of the video; 0 takes the quality's own.")] = 0.0,
+    sampled_frames: Annotated[
+        int, typer.Option(min=1, help="Frames that a model is to see of each walk; they get depth and instance masks.")
+    ] = 32,
     backend: Annotated[
         Literal["auto", "opengl", "raycast"],
         typer.Option(help="Renderer: OpenGL where the system has it, else ray casting."),
@@ -36,7 +39,7 @@ def generate(
     from vlm3r.commands import scenes as command
     from vlm3r.scenes.synthetic.settings import SceneSettings
 
-    settings = SceneSettings(quality=quality, fps=fps, backend=backend)
+    settings = SceneSettings(quality=quality, fps=fps, sampled_frames=sampled_frames, backend=backend)
     raise typer.Exit(command.generate(rooms, seed, out, settings, workers, engine))
 
 

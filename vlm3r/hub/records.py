@@ -16,6 +16,7 @@ from vlm3r.files import first_line
 from vlm3r.hub.listing import RECIPE, RUN, SCORES
 from vlm3r.hub.redaction import Redaction
 from vlm3r.hub.secrets import refuse_homes, refuse_secrets
+from vlm3r.plain_yaml import parse_yaml
 
 Kind = TypeVar("Kind")
 
@@ -193,12 +194,12 @@ def read_text(path: Path) -> str:
 def _parse(name: str, path: Path, text: str) -> list[Any]:
     try:
         if name.endswith(".yaml"):
-            values = [yaml.safe_load(text)]
+            values = [parse_yaml(text)]
         elif name.endswith(".jsonl"):
             values = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
             values = [json.loads(text)]
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError) as error:
         kind = name.rpartition(".")[2].upper()
         raise UserError(f"{path}: is no {kind} ({first_line(error)}); write it again or take it out") from error
     if not all(isinstance(value, dict) for value in values):

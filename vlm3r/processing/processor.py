@@ -19,10 +19,12 @@ from vlm3r.model.config import VLM3RConfig
 from vlm3r.model.layout import VisualLayout
 from vlm3r.processing.inputs import per_question, pictures_of, refuse_single_picture, videos_of
 from vlm3r.processing.prompts import (
+    ANSWER_HEAD,
     IGNORED,
     PLACEHOLDER,
     TimeStyle,
     Turn,
+    answer_ids,
     chat_segments,
     supervised_ids,
     user_text,
@@ -206,7 +208,11 @@ class VLM3RProcessor(ProcessorMixin):
         return ids, labels
 
     def encode_turns(
-        self, turns: Sequence[Turn], runs: Sequence[Sequence[int]] = (), add_generation_prompt: bool = False
+        self,
+        turns: Sequence[Turn],
+        runs: Sequence[Sequence[int]] = (),
+        add_generation_prompt: bool = False,
+        answers_only: bool = False,
     ) -> tuple[list[int], list[int]]:
         """Token ids of a conversation, and labels masked as in the published training.
 
@@ -214,6 +220,7 @@ class VLM3RProcessor(ProcessorMixin):
             turns: the messages; each `<image>` in a user's message takes the next of `runs`.
             runs: placeholder ids, as `placeholders` gives them.
             add_generation_prompt: whether the assistant is to speak next.
+            answers_only: supervise answers and their ends, not the chat markup and newlines of every turn as published.
 
         Raises:
             ValueError: there are more or fewer `<image>` than runs, or a token has a placeholder's id.
@@ -226,6 +233,7 @@ class VLM3RProcessor(ProcessorMixin):
         labels: list[int] = []
         markup = frozenset(self.tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"]))
         always = markup | frozenset(self.tokenizer("\n", add_special_tokens=False)["input_ids"])
+        before_answer = len(self.tokenizer(ANSWER_HEAD, add_special_tokens=False)["input_ids"])
         remaining = list(runs)
         for segment in segments:
             if segment.text is None:
@@ -239,7 +247,11 @@ class VLM3RProcessor(ProcessorMixin):
                         "a token added to the tokenizer has a placeholder's id: the vocabulary cannot grow"
                     )
                 ids += piece
-                labels += supervised_ids(piece, segment.supervised, always)
+                labels += (
+                    answer_ids(piece, segment.supervised, before_answer)
+                    if answers_only
+                    else supervised_ids(piece, segment.supervised, always)
+                )
         return ids, labels
 
     def _pad(self, rows: list[tuple[list[int], list[int]]], with_labels: bool) -> dict[str, Tensor]:

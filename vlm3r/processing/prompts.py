@@ -11,6 +11,7 @@ from vlm3r.errors import UserError
 PLACEHOLDER = "<image>"
 SYSTEM_MESSAGE = "You are a helpful assistant."
 IGNORED = -100
+ANSWER_HEAD = "<|im_start|>assistant\n"
 
 TimeStyle = Literal["demo", "training"]
 
@@ -76,10 +77,15 @@ def chat_segments(turns: Sequence[Turn], add_generation_prompt: bool = False) ->
             if piece:
                 segments.append(Segment(piece, supervised))
     if add_generation_prompt:
-        segments.append(Segment("<|im_start|>assistant\n", False))
+        segments.append(Segment(ANSWER_HEAD, False))
     return segments
 
 
 def supervised_ids(ids: Sequence[int], supervised: bool, always: frozenset[int]) -> list[int]:
     """Labels of one segment: all of it, or only the ids in `always` (chat markup), which are supervised everywhere."""
     return [i if supervised or i in always else IGNORED for i in ids]
+
+
+def answer_ids(ids: Sequence[int], supervised: bool, head: int) -> list[int]:
+    """Labels of one segment: an answer and its end mark, not the `head` ids before it and the newline after it."""
+    return [i if supervised and head <= place < len(ids) - 1 else IGNORED for place, i in enumerate(ids)]

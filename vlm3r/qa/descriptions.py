@@ -30,6 +30,15 @@ UP = 2
 """Vertical axis of the world."""
 CLEAR_ANGLE = 10.0
 """Degrees from straight ahead, left, right and behind within which a side is not asked for."""
+LETTERS = "ABCD"
+LETTER_PLEASE = "Answer with the option's letter from the given choices directly."
+"""How VSI-Bench asks for a letter."""
+SIDES = (
+    ("front-left", "front-right", "back-left", "back-right"),
+    ("left", "right", "back"),
+    ("left", "right"),
+)
+"""Options of questions about directions."""
 CLEAR_GAP = 0.15
 """Metres by which distances differ that are put in order."""
 
@@ -37,16 +46,26 @@ Draft = tuple[str, str]
 """A question and its answer."""
 
 
-def describe_file(sources: Iterable[SceneSource], out: Path, per_kind: int, seed: int = 0) -> int:
-    """Write training rows with descriptions of scenes; the number of rows.
+def describe_file(
+    sources: Iterable[SceneSource],
+    out: Path,
+    per_kind: int,
+    seed: int = 0,
+    least_frames: int = 0,
+    kinds: Sequence[str] = (),
+) -> int:
+    """Write training rows with descriptions of scenes of at least so many frames; the number of rows.
 
     Raises:
-        UserError: a scene cannot be read, none is given, or the file cannot be written.
+        UserError: a scene cannot be read, none is given, a kind is unknown, or the file cannot be written.
     """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"unknown kind of description {kind!r}: give some of {', '.join(KINDS)}")
     written = 0
     with replacing(out) as building, building.open("w", encoding="utf-8") as file:
         for source in sources:
-            for row in describe(source, per_kind, seed):
+            for row in describe(source, per_kind, seed, least_frames, kinds):
                 file.write(json.dumps(row, separators=(",", ":")) + "\n")
                 written += 1
         if not written:
@@ -54,15 +73,24 @@ def describe_file(sources: Iterable[SceneSource], out: Path, per_kind: int, seed
     return written
 
 
-def describe(source: SceneSource, per_kind: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Training rows about one scene, at most `per_kind` of each kind, decided by the seed and the scene's name."""
+def describe(
+    source: SceneSource, per_kind: int, seed: int = 0, least_frames: int = 0, kinds: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Training rows about one scene, at most `per_kind` of each kind, decided by the seed and the scene's name.
+
+    A scene of fewer than `least_frames` frames has none; without `kinds` there are all.
+    """
     scene = source.open()
+    if len(scene.frames) < least_frames:
+        return
     graph = SceneGraph(scene)
     if not len(graph.shown) or not graph.linked:
         return
     video = video_path(scene, source)
     view = _View(graph)
     for kind, make in KINDS.items():
+        if kinds and kind not in kinds:
+            continue
         rng = np.random.default_rng([seed, stable_number(scene.scene_id), stable_number(kind)])
         seen: set[str] = set()
         for _ in range(per_kind):
@@ -175,7 +203,7 @@ def _counts(view: _View, rng: np.random.Generator) -> Draft | None:
 
 def _first_frames(view: _View, rng: np.random.Generator) -> Draft | None:
     things = _pick(rng, view.singles, least=1)
-    if things is None:
+    if things is None or view.total < 2:
         return None
     names = ", ".join(view.names[o] for o in things)
     frames = ", ".join(str(int(view.seen[:, o].argmax()) + 1) for o in things)
@@ -184,6 +212,8 @@ def _first_frames(view: _View, rng: np.random.Generator) -> Draft | None:
 
 def _camera_path(view: _View, rng: np.random.Generator) -> Draft | None:
     cameras = view.graph.cameras
+    if view.total < 2:
+        return None
     frames = sorted(rng.permutation(view.total)[: int(rng.integers(1, MOST_THINGS + 1))].tolist())
     if not cameras.usable[[0, *frames]].all():
         return None
@@ -263,6 +293,42 @@ def _sides(view: _View, rng: np.random.Generator) -> Draft | None:
     return question, sides
 
 
+def _letters(view: _View, rng: np.random.Generator) -> Draft | None:
+    pools = [*SIDES, sorted({view.names[o] for o in view.singles})]
+    pool = pools[min(int(rng.integers(2 * len(SIDES))), len(SIDES))]  # names of things half of the time
+    options = [pool[i] for i in rng.permutation(len(pool))[: len(LETTERS)]]
+    if len(options) < 2:
+        return None
+    asked = rng.permutation(len(options))[: int(rng.integers(1, len(options) + 1))].tolist()
+    names, letters = ", ".join(options[i] for i in asked), ", ".join(LETTERS[i] for i in asked)
+    form = int(rng.integers(4))
+    if form == 0:
+        return f"{_lettered(options)}\nWhich letters stand for these: {names}?", letters
+    if form == 1:
+        return f"{_lettered(options)}\nWhat do these letters stand for: {letters}?", names
+    return f"{_lettered(options)}\nWhich letter stands for {options[asked[0]]}?\n{LETTER_PLEASE}", LETTERS[asked[0]]
+
+
+def _choices(view: _View, rng: np.random.Generator) -> Draft | None:
+    frame = int(rng.integers(view.total))
+    shown = [o for o in view.singles if view.seen[frame, o]]
+    hidden = [o for o in view.singles if not view.seen[frame, o]]
+    count = min(int(rng.integers(2, len(LETTERS) + 1)), len(hidden) + 1)
+    if not shown or count < 2:
+        return None
+    right = shown[int(rng.integers(len(shown)))]
+    options = [hidden[i] for i in rng.permutation(len(hidden))[: count - 1]]
+    place = int(rng.integers(count))
+    options.insert(place, right)
+    question = f"Which of these can be seen in frame {frame + 1} of {view.total}?"
+    listed = _lettered([view.names[o] for o in options])
+    return f"{question}\n{listed}\n{LETTER_PLEASE}", LETTERS[place]
+
+
+def _lettered(options: Sequence[str]) -> str:
+    return "\n".join(["Options:", *(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))])
+
+
 KINDS: Mapping[str, Callable[[_View, np.random.Generator], Draft | None]] = {
     "frame_objects": _frame_objects,
     "frame_distances": _frame_distances,
@@ -275,5 +341,7 @@ KINDS: Mapping[str, Callable[[_View, np.random.Generator], Draft | None]] = {
     "orders": _orders,
     "nearest_first": _nearest_first,
     "sides": _sides,
+    "letters": _letters,
+    "choices": _choices,
 }
-"""Kinds of descriptions."""
+"""Kinds of descriptions; the last two are about options and their letters."""

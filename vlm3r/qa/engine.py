@@ -47,6 +47,8 @@ class GenerateOptions:
     """Only scenes of this part."""
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
     """Shares of the scenes by part."""
+    least_frames: int = 0
+    """Only scenes with this many frames."""
     format: Format = "benchmark"
     style: Style = "ours"
     seed: int = 0
@@ -85,7 +87,8 @@ class GenerateOptions:
         """Settings of the first pass."""
         factor = self.over if self.balance or self.debias else 1
         limits = {kind: cap * factor for kind, cap in self.limits().items()}
-        return ProposeSettings(limits, self.seed, Splits(self.seed, self.shares), self.split, self.rules)
+        splits = Splits(self.seed, self.shares)
+        return ProposeSettings(limits, self.seed, splits, self.split, self.least_frames, self.rules)
 
 
 @dataclass
@@ -93,7 +96,7 @@ class Summary:
     """What a run did."""
 
     scenes: int = 0
-    """Scenes looked at, those of other parts of the split excepted."""
+    """Scenes looked at, those of other parts of the split and those with too few frames excepted."""
     failed: dict[str, str] = field(default_factory=dict)
     """Scenes that could not be used, with the reason."""
     warned: dict[str, list[str]] = field(default_factory=dict)
@@ -169,9 +172,7 @@ def _generate(
         raise
     if not summary.proposed:
         shutil.rmtree(work)
-        raise UserError(
-            f"{out}: not written, because no scene gave a question ({_first_reason(summary, options.split)})"
-        )
+        raise UserError(f"{out}: not written, because no scene gave a question ({_first_reason(summary, options)})")
     chosen = Spool(work / "chosen.jsonl")
     _choose(spool, chosen, options)
     _write(chosen, out, work, options, summary, about)
@@ -231,9 +232,11 @@ def _account(record: Record, summary: Summary, names: set[str], report: Report) 
     summary.proposed.update(question["question_type"] for question in record["questions"])
 
 
-def _first_reason(summary: Summary, split: str | None) -> str:
+def _first_reason(summary: Summary, options: GenerateOptions) -> str:
     if not summary.scenes:
-        return f"there are no scenes of the part {split}" if split else "there are no scenes"
+        part = f" of the part {options.split}" if options.split else ""
+        length = f" with {options.least_frames} frames" if options.least_frames else ""
+        return f"there are no scenes{part}{length}"
     reasons = [*summary.failed.values(), *(problems[0] for problems in summary.warned.values())]
     return reasons[0] if reasons else "none has enough objects or frames for the tasks asked"
 

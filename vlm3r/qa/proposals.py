@@ -32,6 +32,8 @@ class ProposeSettings:
     splits: Splits | None = None
     part: str | None = None
     """Only scenes of this part of `splits`; all scenes if None."""
+    least_frames: int = 0
+    """Only scenes with this many frames."""
     rules: Rules = field(default_factory=Rules.strict)
     """Guards against ambiguous questions."""
 
@@ -39,14 +41,15 @@ class ProposeSettings:
 def propose(settings: ProposeSettings, source: SceneSource) -> dict[str, Any]:
     """A scene's proposals: `key`, `stamp`, `scene`, `dataset`, `video`, `problems` and `questions`.
 
-    A scene of another part of the split gives no questions and is marked `skipped`.
+    A scene of another part of the split, or of too few frames, gives no questions and is marked `skipped`.
 
     Raises:
         UserError: the scene cannot be used.
     """
     scene = source.open()
     base: dict[str, Any] = {"key": source.key, "stamp": source.stamp, "scene": scene.scene_id}
-    if settings.splits and settings.part and settings.splits.part(scene.scene_id) != settings.part:
+    elsewhere = settings.splits and settings.part and settings.splits.part(scene.scene_id) != settings.part
+    if elsewhere or len(scene.frames) < settings.least_frames:
         return base | {"skipped": True, "problems": [], "questions": []}
     graph = SceneGraph(scene)
     questions = []

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vlm3r.training.settings import read_settings
+from vlm3r.training.settings import SEEDS, read_settings
 
 Part = Literal["frozen", "lora", "full"]
 Method = Literal["adamw", "muon"]
 FusionInit = Literal["published", "identity"]
 Sampling = Literal["all", "first", "end", "random"]
+
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e4
+MOST_EPOCHS = 10_000
+MOST_WORKERS = 1024
+MOST_RANK = 16_384
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ class SourceRecipe:
     def __post_init__(self) -> None:
         if self.path == Path():
             raise ValueError("a source needs a path")
-        if self.weight <= 0:
-            raise ValueError(f"weight must be above 0, not {self.weight:g}")
+        if not LEAST_WEIGHT <= self.weight <= MOST_WEIGHT:
+            raise ValueError(f"weight must lie between {LEAST_WEIGHT:g} and {MOST_WEIGHT:g}, not {self.weight:g}")
         if self.rows is not None and (self.rows <= 0 or (self.rows > 1 and self.rows != int(self.rows))):
             raise ValueError(f"rows must be a whole number or a share between 0 and 1, not {self.rows:g}")
 
@@ -80,6 +85,8 @@ class DataRecipe:
     """Frames taken from each video; null takes the model's own number."""
     time_instruction: bool = True
     """Whether a sentence names the video's duration and the times of its frames."""
+    supervise: Literal["published", "answers"] = "published"
+    """Supervised tokens: `published`, answers and every turn's chat markup and newlines; `answers`, answers alone."""
     with_video: bool = True
     """False leaves every video out, which trains a blind, text-only model."""
     features: Path | None = None
@@ -98,6 +105,10 @@ class DataRecipe:
             raise ValueError("max_failed_share must lie between 0 and 1")
         if self.frames is not None and self.frames < 1:
             raise ValueError("frames must be 1 or more")
+        if self.max_tokens < 1:
+            raise ValueError("max_tokens must be 1 or more")
+        if not 0 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"workers must lie between 0 (the main process) and {MOST_WORKERS}, not {self.workers}")
 
 
 @dataclass(frozen=True)
@@ -132,8 +143,8 @@ class LoraRecipe:
     """Names of the linear layers, in every block of the language model."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
-            raise ValueError("rank must be 1 or more, alpha above 0, dropout at least 0 and below 1")
+        if not 1 <= self.rank <= MOST_RANK or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise ValueError(f"rank must be 1 to {MOST_RANK}, alpha above 0, dropout at least 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -179,8 +190,16 @@ class OptimiserRecipe:
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or self.batch_size < 1 or self.micro_batch < 1 or self.warmup < 0:
             raise ValueError("learning_rate, batch_size and micro_batch must be above 0, warmup at least 0")
-        if (self.steps is None and self.epochs <= 0) or (self.steps is not None and self.steps < 1):
-            raise ValueError("epochs must be above 0, or steps 1 or more")
+        if self.fusion_learning_rate is not None and self.fusion_learning_rate <= 0:
+            raise ValueError("fusion_learning_rate must be above 0, or null")
+        if self.weight_decay < 0 or self.max_grad_norm < 0 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("weight_decay and max_grad_norm must be at least 0, betas at least 0 and below 1")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError("steps must be 1 or more, or null")
+        if self.steps is None and not 0 < self.epochs <= MOST_EPOCHS:
+            raise ValueError(f"epochs must be above 0 and at most {MOST_EPOCHS}; a longer run needs steps")
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError("seed must be 0 or more and below 2^32")
 
 
 @dataclass(frozen=True)
@@ -205,6 +224,8 @@ class RunRecipe:
     def __post_init__(self) -> None:
         if self.save_every < 1 or self.keep < 0 or self.log_every < 1:
             raise ValueError("save_every and log_every must be 1 or more, keep 0 or more")
+        if self.peak_tflops is not None and self.peak_tflops <= 0:
+            raise ValueError("peak_tflops must be above 0, or null")
 
 
 @dataclass(frozen=True)

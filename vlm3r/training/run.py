@@ -165,13 +165,17 @@ def _open_folder(prepared: Prepared, facts: Mapping[str, Any]) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{run}: cannot be made ({first_line(error)}); choose another run.out") from error
-    check_unchanged(run, recipe, facts["data"], base)
     before = read_record(run)
-    disk.drop_stale(run)
     found = disk.checkpoints(run)
+    if found and before is None:
+        raise UserError(f"{run}: holds checkpoints without {RECORD}, so of an unknown run; choose another run.out")
+    if found:
+        check_unchanged(run, recipe, facts["data"], base)
+    else:  # nothing is learnt yet that another recipe or mended data could contradict
+        write_text(run / SKIPPED_FILE, "")
+    disk.drop_stale(run)
     cut_back(run / HISTORY, disk.step_of(found[-1]) if found else 0)
     write_text(run / RECIPE, write_settings(recipe))
-    (run / SKIPPED_FILE).touch()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     record = {
         "started": now if before is None else before.get("started", now),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
+import reprlib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +18,17 @@ import yaml
 
 from vlm3r.errors import UserError
 from vlm3r.files import first_line
+from vlm3r.plain_yaml import parse_yaml
 
 Settings = TypeVar("Settings")
+
+LARGEST = 2**63 - 1
+"""Largest whole number that torch and numpy can hold."""
+SEEDS = 2**32
+"""Numbers of seeds that numpy's generators tell apart."""
+LONGEST_NAME = 60
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 100
 
 
 def read_settings(cls: type[Settings], path: str | Path, overrides: Sequence[str] = ()) -> Settings:
@@ -32,14 +44,13 @@ def read_settings(cls: type[Settings], path: str | Path, overrides: Sequence[str
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)}); give the path of a recipe") from error
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where is not None else ""
-        problem = getattr(error, "problem", None) or first_line(error)
-        raise UserError(f"{path}: no valid YAML{line} ({problem})") from error
+    try:
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{path}: no valid YAML ({error}); see configs/recipes for examples") from error
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no mapping of settings; see configs/recipes for examples")
@@ -76,11 +87,11 @@ def dotted_keys(cls: type[Any], prefix: str = "") -> Iterator[str]:
 def _override(values: dict[str, Any], text: str) -> None:
     key, mark, raw = text.partition("=")
     if not mark or not key.strip():
-        raise UserError(f"override {text!r}: give key=value, with dots between levels")
+        raise UserError(f"override {_shown(text)}: give key=value, with dots between levels")
     try:
-        value = yaml.safe_load(raw) if raw.strip() else None
-    except yaml.YAMLError as error:
-        raise UserError(f"override {text!r}: the value is no valid YAML") from error
+        value = parse_yaml(raw)
+    except ValueError as error:
+        raise UserError(f"override {_shown(text)}: the value is no valid YAML ({error})") from error
     *parents, last = key.strip().split(".")
     place: Any = values
     for name in parents:
@@ -91,7 +102,7 @@ def _override(values: dict[str, Any], text: str) -> None:
                 place[name] = {}
             place = place[name]
         if not isinstance(place, dict | list):
-            raise UserError(f"override {text!r}: {name} holds no settings")
+            raise UserError(f"override {_shown(text)}: {name} holds no settings")
     if isinstance(place, list):
         place[_position(place, last, text)] = value
     else:
@@ -99,8 +110,10 @@ def _override(values: dict[str, Any], text: str) -> None:
 
 
 def _position(place: list[Any], name: str, text: str) -> int:
-    if not name.isdigit() or int(name) >= len(place):
-        raise UserError(f"override {text!r}: the list has {len(place)} elements; address one by its number from 0")
+    if not name.isdecimal() or len(name) > 9 or int(name) >= len(place):
+        raise UserError(
+            f"override {_shown(text)}: the list has {len(place)} elements; address one by its number from 0"
+        )
     return int(name)
 
 
@@ -111,11 +124,12 @@ def _dataclass(cls: type[Any], values: Any, source: str, prefix: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), list(fields), n=1)
+            name = key if isinstance(key, str) and len(key) < LONGEST_NAME else _shown(key)
+            near = difflib.get_close_matches(name, list(fields), n=1)
             # A key that belongs one level up or down is the commonest slip, so look everywhere before giving up.
             elsewhere = [k for k in dotted_keys(cls) if k.rsplit(".", 1)[-1] == key]
             hint = near[0] if near else elsewhere[0] if elsewhere else ", ".join(fields)
-            raise UserError(f"{source}: unknown key {prefix}{key} (nearest: {prefix}{hint})")
+            raise UserError(f"{source}: unknown key {prefix}{name} (nearest: {prefix}{hint})")
     given = {key: _value(hints[key], value, source, prefix + key) for key, value in values.items()}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -123,7 +137,7 @@ def _dataclass(cls: type[Any], values: Any, source: str, prefix: str) -> Any:
             raise UserError(f"{source}: {prefix}{name} is missing")
     try:
         return cls(**given)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise UserError(f"{source}: {prefix.rstrip('.') + ': ' if prefix else ''}{first_line(error)}") from error
 
 
@@ -173,20 +187,36 @@ def _sequence(origin: Any, kinds: tuple[Any, ...], value: Any, source: str, key:
 
 def _scalar(kind: Any, value: Any, source: str, key: str) -> Any:
     if kind is Any:
+        _check_plain(value, source, key)
         return value
     if kind is float and isinstance(value, str):
         # YAML 1.1 reads 2e-5 as text.
         with suppress(ValueError):
             value = float(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf
+    if isinstance(value, str) and "\0" in value:
+        raise UserError(f"{source}: {key} holds a null character; take it out")
     if kind is Path and isinstance(value, str):
         return Path(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{source}: {key} must be {_name(kind)}, not {_shown(value)}")
-    if isinstance(value, float) and value != value:
-        raise UserError(f"{source}: {key} is not a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{source}: {key} must be a finite number, not {value}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UserError(f"{source}: {key} must lie between -2^63 and 2^63, not {_shown(value)}")
     return value
+
+
+def _check_plain(value: Any, source: str, key: str) -> None:
+    """Raise `UserError` for what cannot be written down again: dates, values that contain themselves."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{source}: {key} must be a plain value, not {_shown(value)} ({first_line(error)})") from error
 
 
 def _name(kind: Any) -> str:
@@ -195,7 +225,11 @@ def _name(kind: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # YAML's references make values whose full text would fill the memory, and numbers that Python will not write out.
+    try:
+        text = SHORT.repr(value)
+    except ValueError:
+        text = "a value too large to show"
     return text if len(text) < 60 else text[:57] + "..."
 
 

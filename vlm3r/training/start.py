@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from vlm3r.checkpoints.loading import EMBEDDED_MODEL, default_cut3r, read_checkp
 from vlm3r.checkpoints.lora import Adapter
 from vlm3r.checkpoints.parts import Parts, make_config
 from vlm3r.errors import UserError
+from vlm3r.files import expand_home
 from vlm3r.model import VLM3RConfig
 from vlm3r.model.fusion import SpatialFusion
 from vlm3r.training.recipe import DataRecipe, LoraRecipe, ModelRecipe, Recipe
@@ -76,7 +76,7 @@ def _base_name(model: ModelRecipe) -> str:
     adapter = folder / "adapter_config.json"
     named = read_json(adapter).get("base_model_name_or_path") if adapter.exists() else None
     # A folder is named in full, because the run's own folder is another place to look from.
-    return str(named or (folder.resolve() if Path(model.source).expanduser().is_dir() else model.source))
+    return str(named or (folder.resolve() if expand_home(model.source).is_dir() else model.source))
 
 
 def _with_geometry(parts: Parts, geometry: str | None) -> tuple[Parts, tuple[str, ...]]:

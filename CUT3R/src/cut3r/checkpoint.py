@@ -76,7 +76,7 @@ def _read_folder(folder: Path) -> tuple[CUT3RConfig, dict[str, Tensor], str]:
         if not isinstance(values, dict) or values.pop("model_type", None) != MODEL_TYPE:
             raise ValueError(f"model_type is not {MODEL_TYPE!r}")
         config = CUT3RConfig.from_dict(values)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{config_file}: not a CUT3R configuration ({error}); save the model again") from error
     try:
         weights = safetensors.torch.load_file(weights_file)

@@ -55,7 +55,7 @@ class CUT3RConfig:
     enc_num_heads: int = 16
     """Attention heads of the image encoder."""
     ray_enc_depth: int = 2
-    """Blocks of the ray-map encoder."""
+    """Blocks of the ray-map encoder; 0 leaves its patch embedding and norm, for models that read no ray maps."""
     ray_enc_num_heads: int = 16
     """Attention heads of the ray-map encoder; the published code fixes 16 whatever the image encoder has."""
     dec_embed_dim: int = 768
@@ -101,8 +101,10 @@ class CUT3RConfig:
         sizes = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.type == "int"}
         sizes |= {f"dpt_layer_dims[{i}]": size for i, size in enumerate(self.dpt_layer_dims)}
         for name, size in sizes.items():
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{name} must be a positive integer, got {size!r}")
+            least = 0 if name == "ray_enc_depth" else 1
+            if not isinstance(size, int) or isinstance(size, bool) or size < least:
+                kind = "positive integer" if least else "non-negative integer"
+                raise ValueError(f"{name} must be a {kind}, got {size!r}")
         if self.norm_eps <= 0 or self.rope_base <= 1:
             raise ValueError(f"norm_eps must be > 0 and rope_base > 1, got {self.norm_eps} and {self.rope_base}")
         if self.state_pe not in ("1d", "2d"):

@@ -137,6 +137,20 @@ def test_conversations_of_several_turns_keep_them_all_and_learn_from_every_answe
     assert "assistant\nOne." in learnt and "assistant\nTwo." in learnt and "Second" not in learnt
 
 
+def test_only_answers_and_their_ends_are_supervised_where_asked(processor, tmp_path):
+    make_video(tmp_path / "v.mp4")
+    turns = ["<image>\nWhich?\nOptions:\nA. left\nB. right", "B", "And now?", "two\nlines"]
+    said = [{"from": ("human", "gpt")[i % 2], "value": text} for i, text in enumerate(turns)]
+    path = write_rows(tmp_path / "a.json", [{"conversations": said, "video": "v.mp4"}])
+    learnt = {}
+    for kind in ("published", "answers"):
+        ids, _, labels = alone(loaded(dataset(processor, path, supervise=kind)).sequences[0])[0]
+        assert all(label in (IGNORED, own) for own, label in zip(ids, labels, strict=True))
+        learnt[kind] = processor.tokenizer.decode([label for label in labels if label != IGNORED])
+    assert learnt["answers"] == "B<|im_end|>two\nlines<|im_end|>"
+    assert learnt["published"].count("\n") > learnt["answers"].count("\n") + 5
+
+
 def test_a_lone_placeholder_moves_to_the_front_as_published(processor, tmp_path):
     make_video(tmp_path / "v.mp4")
     rows = [row(text, video="v.mp4") for text in ("Look at <image> now.", "<image>\nLook at  now.")]

@@ -218,7 +218,8 @@ class PackDataset(Dataset[LoadedPack | Failure]):
             BadRow: its `<image>` do not fit the clip, or it is longer than a sequence may be.
         """
         turns = training_turns(row.turns, seen.visuals, seen.sentence)
-        ids, labels = self._processor.encode_turns(turns, seen.runs)
+        answers_only = self._recipe.supervise == "answers"
+        ids, labels = self._processor.encode_turns(turns, seen.runs, answers_only=answers_only)
         if len(ids) > self._recipe.max_tokens:
             raise BadRow(f"makes {len(ids)} tokens, more than data.max_tokens ({self._recipe.max_tokens})")
         return EncodedRow(ids, labels)

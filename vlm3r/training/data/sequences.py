@@ -57,8 +57,12 @@ def token_budget(mixture: Mixture, processor: VLM3RProcessor, recipe: DataRecipe
     Raises:
         UserError: a video alone is as long as that.
     """
-    video = _head(processor, processor.placeholders([frames]), frames if recipe.time_instruction else 0)
-    if recipe.with_video and any(clip.video for clip in mixture.clips) and video >= recipe.max_tokens:
+    video = 0
+    if recipe.with_video and any(clip.video for clip in mixture.clips):
+        video = processor.layout.video_tokens(frames)
+        if video < recipe.max_tokens:  # else there may be no memory for them
+            video = _head(processor, processor.placeholders([frames]), frames if recipe.time_instruction else 0)
+    if video >= recipe.max_tokens:
         raise UserError(
             f"data.max_tokens is {recipe.max_tokens}, but a video of {frames} frames makes {video} tokens: "
             "take fewer frames or allow more tokens"

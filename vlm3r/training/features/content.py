@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vlm3r.checkpoints.files import read_json
 from vlm3r.errors import UserError
-from vlm3r.files import first_line, write_text
+from vlm3r.files import expand_home, first_line, write_text
 from vlm3r.processing.image_frames import list_images
 
 FILES = "files.json"
@@ -31,7 +31,7 @@ class Stamp:
 
 def absolute(path: str | Path) -> str:
     """The path by which a store knows a video; links are kept as they are."""
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (`resolve` would follow links)
+    return os.path.abspath(expand_home(path))  # noqa: PTH100 (`resolve` would follow links)
 
 
 def stamp_of(path: str | Path) -> Stamp | None:

@@ -15,6 +15,7 @@ from vlm3r.checkpoints.published import greedy, read_cut3r
 from vlm3r.errors import UserError
 from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
 from vlm3r.training.fresh.recipe import FreshRecipe
+from vlm3r.training.fresh.start import copying_start
 from vlm3r.training.fresh.tokenizer import corpus, make_tokenizer
 from vlm3r.training.vision.contrast import tower_config
 
@@ -33,7 +34,10 @@ def make_fresh(recipe: FreshRecipe, dtype: torch.dtype = torch.float32) -> Parts
     geometry = None if recipe.geometry is None else read_cut3r(recipe.geometry)
     config = _config(recipe, len(tokenizer), vision, geometry)
     torch.manual_seed(recipe.seed)
-    tensors: dict[str, Tensor] = dict(VLM3RForConditionalGeneration(config).state_dict())
+    model = VLM3RForConditionalGeneration(config)
+    if recipe.language.start == "copying":
+        copying_start(model.language_model, torch.Generator().manual_seed(recipe.seed))
+    tensors: dict[str, Tensor] = dict(model.state_dict())
     if vision is not None:
         tensors |= {f"vision_tower.{name}": tensor for name, tensor in vision[1].items()}
     if geometry is not None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vlm3r.training.vision.recipe import TowerRecipe
+from vlm3r.training.vision.recipe import LARGEST_SIZE, TowerRecipe
+
+LARGEST: Mapping[str, float] = {"rope_theta": 1e12, "max_position_embeddings": 2**31 - 1, "vocabulary": 2**20}
+"""Upper ends of what is no width or count of parts."""
+
+STARTS = ("plain", "copying")
+"""What fresh weights of the language model can be."""
 
 
 @dataclass(frozen=True)
 class LanguageRecipe:
-    """Sizes of the language model, a small Qwen2."""
+    """Sizes and start of the language model, a small Qwen2."""
 
     hidden_size: int = 192
     """Width of the tokens."""
@@ -29,6 +36,18 @@ class LanguageRecipe:
     """Longest sequence in tokens."""
     vocabulary: int = 1024
     """Most tokens that the tokenizer learns, markup aside."""
+    start: str = "copying"
+    """Fresh weights: `plain` as transformers fills them, or `copying`, which can already look back, match and copy."""
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise ValueError(f"start must be {' or '.join(STARTS)}, not {self.start!r}")
+        for name in (one.name for one in fields(self) if one.name != "start"):
+            size, largest = getattr(self, name), LARGEST.get(name, LARGEST_SIZE)
+            if not 1 <= size <= largest:
+                raise ValueError(f"{name} must lie between 1 and {largest:,}, not {size}")
+        if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError("num_attention_heads must divide hidden_size, num_key_value_heads num_attention_heads")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cut3r.config import CUT3RConfig
 from cut3r.train import TrainConfig
 
-from vlm3r.training.settings import read_settings
+from vlm3r.training.settings import SEEDS, read_settings
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class GeometryData:
     def __post_init__(self) -> None:
         if not self.scenes:
             raise ValueError("scenes needs at least one folder of scenes")
-        if self.picture_size < 1:
-            raise ValueError("picture_size must be at least 1")
+        if self.picture_size < 1 or (self.workers is not None and self.workers < 1):
+            raise ValueError("picture_size and workers must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class GeometryRecipe:
     """Folder of the run; one that was cut off continues. The result is its subfolder `model`."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.training.seed < SEEDS:
+            raise ValueError("training.seed must be 0 or more and below 2^32")
 
 
 def read_geometry_recipe(path: str | Path, overrides: Sequence[str] = ()) -> GeometryRecipe:

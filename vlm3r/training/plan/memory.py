@@ -35,7 +35,7 @@ class MemoryPlan:
     gradients: float
     """Gradients in float32, and the buckets in which devices exchange them."""
     optimiser: float
-    """AdamW's two averages."""
+    """What the optimiser keeps of trained weights."""
     activations: float
     """What the language model's blocks keep for the backward pass."""
     working: float

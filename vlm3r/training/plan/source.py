@@ -14,6 +14,7 @@ from vlm3r.checkpoints.loading import EMBEDDED_MODEL
 from vlm3r.checkpoints.parts import make_config
 from vlm3r.checkpoints.published import is_published, published_config
 from vlm3r.errors import UserError
+from vlm3r.files import expand_home
 from vlm3r.model import VLM3RConfig
 from vlm3r.training.features.manifest import MANIFEST, PARTS, read_manifest
 from vlm3r.training.plan.workload import DataCounts
@@ -68,7 +69,7 @@ def planned_model(recipe: Recipe) -> PlannedModel:
         UserError: the source is not here and is no published 7B model.
     """
     source = recipe.model.source
-    folder = EMBEDDED_MODEL if source is None else Path(source).expanduser()
+    folder = EMBEDDED_MODEL if source is None else expand_home(source)
     if (folder / "config.json").is_file():
         found = _local(folder, recipe.model)
     elif source is not None and _is_published_name(source):
@@ -122,7 +123,7 @@ def _with_geometry(config: VLM3RConfig, model: ModelRecipe, has_geometry: bool, 
 
 
 def _encoder_config(geometry: str | None) -> CUT3RConfig:
-    path = Path(geometry or "").expanduser() / "config.json"
+    path = expand_home(geometry or "") / "config.json"
     if geometry is None or not path.is_file():
         return CUT3RConfig()
     known = {field.name for field in fields(CUT3RConfig)}
@@ -147,7 +148,7 @@ def counts_of(data: CountedData, answer_tokens: float) -> DataCounts:
 def counted_data(recipe: Recipe, answer_tokens: float) -> tuple[DataCounts, str] | None:
     """Counts of the recipe's own data and where they come from, or None where a file is not here."""
     sources = recipe.data.sources
-    if not sources or not all(source.path.expanduser().is_file() for source in sources):
+    if not sources or not all(source.path.is_file() for source in sources):
         return None
     from vlm3r.training.data import read_mixture
 

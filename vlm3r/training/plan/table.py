@@ -27,7 +27,7 @@ MEMORY_LABELS = {
     "trained": "trained weights, float32 and working copy",
     "gathered": "weights gathered by ZeRO-3",
     "gradients": "gradients and buckets",
-    "optimiser": "AdamW's averages",
+    "optimiser": "the optimiser's averages",
     "activations": "kept activations",
     "working": "one block at work (estimate)",
     "logits": "logits",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from cut3r.optimiser import linear_weights, make_optimiser
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from vlm3r.checkpoints.files import read_json
 from vlm3r.errors import UserError
-from vlm3r.files import write_text
+from vlm3r.files import first_line, write_text
 from vlm3r.model.vision import VisionTower
 from vlm3r.scenes.storage import find_scenes
 from vlm3r.training.settings import settings_record
@@ -29,6 +30,7 @@ from vlm3r.training.vision.patches import Patches, PatchTask, decode_scene, read
 from vlm3r.training.vision.recipe import VisionRecipe
 from vlm3r.workers import run
 
+ADAM_BETAS = (0.9, 0.999)
 BRIGHTNESS = 0.2
 """Frames are brightened or darkened by up to this share, and their contrast changed likewise."""
 
@@ -95,7 +97,8 @@ def train_vision(recipe: VisionRecipe) -> VisionScores:
     tower = VisionTower(tower_config(recipe.tower))
     model = PatchNameModel(tower, names, recipe.text_width, recipe.present_share)
     frames = PatchFrames(seen, names, recipe.seed, augment=True)
-    trainer = Trainer(model=model, args=_arguments(recipe), train_dataset=frames)
+    arguments = _arguments(recipe)
+    trainer = Trainer(model, arguments, train_dataset=frames, optimizers=(_optimiser(model, recipe), None))
     if not torch.cuda.is_available():
         # The CPU's fused kernel takes six times as long as two matrix products in bfloat16.
         tower.set_attn_implementation("eager")
@@ -110,7 +113,7 @@ def train_vision(recipe: VisionRecipe) -> VisionScores:
 def cache_scenes(recipe: VisionRecipe) -> list[Path]:
     """The cache files of a recipe's scenes, in the order of the scenes' names."""
     scenes = _scenes(recipe)
-    recipe.cache.mkdir(parents=True, exist_ok=True)
+    _make_folder(recipe.cache, "cache")
     tower = recipe.tower
     tasks = [PatchTask(path, recipe.cache.resolve(), tower.image_size, tower.patch_size) for path in scenes]
     files = []
@@ -156,7 +159,6 @@ def _arguments(recipe: VisionRecipe) -> TrainingArguments:
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=recipe.warmup,
-        weight_decay=recipe.weight_decay,
         bf16=recipe.precision == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
         seed=recipe.seed,
@@ -169,6 +171,14 @@ def _arguments(recipe: VisionRecipe) -> TrainingArguments:
     )
 
 
+def _optimiser(model: PatchNameModel, recipe: VisionRecipe) -> torch.optim.Optimizer:
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return make_optimiser(recipe.method, groups, linear_weights([model]), recipe.learning_rate, ADAM_BETAS)
+
+
 def _last_checkpoint(out: Path) -> str | None:
     """The newest checkpoint; those that a kill left half written are removed."""
     for checkpoint in out.glob("checkpoint-*"):
@@ -178,9 +188,16 @@ def _last_checkpoint(out: Path) -> str | None:
     return get_last_checkpoint(str(out))
 
 
+def _make_folder(folder: Path, key: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({first_line(error)}); choose another {key}") from error
+
+
 def _check_folder(out: Path, record: dict[str, Any]) -> None:
     """Keep a run from continuing one that began with other settings."""
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out, "out")
     held = out / "recipe.json"
     if held.is_file():
         if read_json(held) != record:
