@@ -8,8 +8,9 @@
 #                hf download nyu-visionx/VSI-Bench --repo-type dataset --local-dir DATA
 #                (cd DATA && for name in arkitscenes scannet scannetpp; do unzip -q "$name.zip"; done)
 #
-# Options are those of `vlm3r eval` and win over what this script gives:
+# Options are those of `vlm3r eval` and win over what this script gives, and of the script itself:
 #
+#   --nproc N                          processes that share the run on this machine, a GPU each; default 1
 #   --benchmark vsibench-debiased      the debiased subset; default vsibench
 #   --model Journey9ni/vlm-3r-llava-qwen2-lora --base lmms-lab/LLaVA-NeXT-Video-7B-Qwen2     the default
 #   --preset published-eval            the default

@@ -7,8 +7,9 @@
 #   DATA       folder of the data set Journey9ni/vstibench, videos unpacked in it; to fetch it:
 #                hf download Journey9ni/vstibench --repo-type dataset --local-dir DATA
 #
-# Options are those of `vlm3r eval` and win over what this script gives:
+# Options are those of `vlm3r eval` and win over what this script gives, and of the script itself:
 #
+#   --nproc N                          processes that share the run on this machine, a GPU each; default 1
 #   --model Journey9ni/vlm-3r-llava-qwen2-lora-vstibench --base lmms-lab/LLaVA-NeXT-Video-7B-Qwen2     the default
 #   --preset published-eval            the default
 #   --out outputs/eval/vstibench       the default; run it again after a stop, and it goes on where it was

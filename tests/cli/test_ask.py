@@ -155,3 +155,9 @@ def test_options_about_files_of_questions_that_do_not_fit_are_refused(vlm3r, vid
     run = vlm3r("ask", "--video", video, "--questions", questions, *flags, *SHORT)
     assert (run.status, len(run.errors)) == (2, 1)
     assert expected in run.errors[0]
+
+
+def test_a_question_of_bytes_that_are_no_text_is_refused(vlm3r, video):
+    run = vlm3r("ask", "--video", video, "-q", b"Where\xff?".decode(errors="surrogateescape"), *SHORT)
+    assert (run.status, len(run.errors)) == (2, 1)
+    assert "UTF-8" in run.errors[0]

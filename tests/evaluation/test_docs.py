@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vlm3r.evaluation.lmms import TASKS
 from vlm3r.evaluation.metrics import score
 from vlm3r.evaluation.run.presets import PRESETS
 from vlm3r.evaluation.run.probes import PROBES
@@ -35,6 +36,16 @@ def test_every_benchmark_preset_and_probe_is_described():
     text = PAGE.with_name("evaluation.md").read_text(encoding="utf-8")
     for name in (*BENCHMARKS, *PRESETS, *PROBES):
         assert f"`{name}`" in text or name == "none"
+
+
+def test_every_published_benchmark_has_a_task_file_for_lmms_eval():
+    named = {
+        line.split()[1]
+        for file in TASKS.glob("*.yaml")
+        for line in file.read_text().splitlines()
+        if "benchmark:" in line
+    }
+    assert named == set(BENCHMARKS)
 
 
 def test_the_table_is_found():

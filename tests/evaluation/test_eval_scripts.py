@@ -21,6 +21,7 @@ def launch(tmp_path):
     calls, stub = tmp_path / "calls", tmp_path / "vlm3r"
     stub.write_text(f'#!{BASH}\nprintf "%s\\n" "$@" >"{calls}"\n')
     stub.chmod(0o755)
+    shutil.copy(stub, tmp_path / "torchrun")
     (tmp_path / "a data set").mkdir()
 
     def run(script: str, *arguments: str, **environment: str) -> tuple[int, str, list[str]]:
@@ -61,8 +62,23 @@ def test_options_that_are_given_win_and_another_model_has_its_own_base(launch):
     assert options(launch("vsibench", "a data set", "--out", "here")[2])["--out"] == "here"
 
 
+def test_several_processes_are_started_by_torchrun_with_the_same_options(launch):
+    alone = launch("vsibench", "a data set", "--frames", "8", "--nproc", "1")[2]
+    for given in (["--nproc", "4"], ["--nproc=4"]):
+        call = launch("vsibench", "a data set", *given, "--frames", "8")[2]
+        assert call == ["--standalone", "--nproc-per-node", "4", "-m", "vlm3r.cli", *alone]
+
+
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("arguments", "message"), [([], "give the folder"), (["none"], "none: no such folder")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give the folder"),
+        (["none"], "none: no such folder"),
+        (["a data set", "--nproc"], "--nproc: give the number"),
+        (["a data set", "--nproc", "0"], "use a number above 0"),
+    ],
+)
 def test_a_wrong_call_gets_one_line(launch, name, arguments, message):
     status, output, call = launch(name, *arguments)
     assert (status, call) == (2, [])

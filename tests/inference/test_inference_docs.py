@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,18 @@ def test_the_examples_run_one_after_another(tmp_path, capsys):
     assert (tmp_path / "outputs" / "room").is_dir()
 
 
-def test_the_command_runs(vlm3r, tmp_path):  # noqa: F811
-    (command,) = re.findall(r"```bash\nvlm3r (.*?)\n```", PAGE)
+COMMANDS = re.findall(r"```bash\nvlm3r (.*?)\n```", PAGE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_run(vlm3r, tmp_path, command):  # noqa: F811
+    if "--quantization" in command:
+        pytest.importorskip("bitsandbytes")
     (tmp_path / "questions.txt").write_text("How many chairs are there?\nHow large is this room?\n")
-    run = vlm3r(*command.split(), "--max-new-tokens", 2, "--device", "cpu")
-    assert (run.status, run.out.count("Q: ")) == (0, 2)
-    assert (tmp_path / "answers.json").is_file()
+    run = vlm3r(*shlex.split(command), "--max-new-tokens", 2, "--device", "cpu")
+    assert (run.status, run.out.count("Q: ")) == (0, 2 if "--questions" in command else 1)
+    assert (tmp_path / "answers.json").is_file() == ("--json" in command)
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) == 2

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import copy
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from tests.inference.conftest import loaded_with_noise
+from tests.inference.conftest import SIDE, loaded_with_noise, smallest
 from vlm3r.checkpoints.loading import load
 from vlm3r.errors import UserError
 from vlm3r.inference import opened
 from vlm3r.inference.live import LiveVideo
 from vlm3r.inference.opened import open_video
-from vlm3r.model import VLM3RConfig, VLM3RForConditionalGeneration
 from vlm3r.processing.processor import VLM3RProcessor
 from vlm3r.processing.video import VideoFrames
 
 QUESTIONS = ("How many chairs are there?", "Why?", "Look: <image> What is it?")
-SIDE = 28
 
 
 @pytest.fixture(scope="module")
@@ -30,51 +29,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def tiny(noisy):
-    """The smallest model: pictures of 28 pixels, a state of four tokens, one layer of everything."""
-    config = VLM3RConfig(
-        text_config={
-            **noisy[0].config.qwen2.to_dict(),
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "layer_types": ["full_attention"],
-        },
-        vision_config={
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "image_size": SIDE,
-            "patch_size": 14,
-            "vision_use_head": False,
-        },
-        geometry_config={
-            "enc_embed_dim": 16,
-            "enc_depth": 1,
-            "enc_num_heads": 1,
-            "ray_enc_depth": 1,
-            "ray_enc_num_heads": 1,
-            "dec_embed_dim": 16,
-            "dec_depth": 2,
-            "dec_num_heads": 1,
-            "state_size": 4,
-            "state_dec_num_heads": 1,
-            "local_mem_size": 4,
-            "memory_depth": 1,
-            "head_type": "linear",
-        },
-        geometry_image_size=16,
-        fusion_num_heads=2,
-        video_token_id=noisy[0].config.video_token_id,
-        image_token_id=noisy[0].config.image_token_id,
-        num_output_tokens=noisy[0].config.num_output_tokens,
-    )
-    torch.manual_seed(0)
-    model = VLM3RForConditionalGeneration(config).eval()
-    model.generation_config = copy.deepcopy(noisy[0].generation_config)
-    return model, VLM3RProcessor.from_config(config, noisy[1].tokenizer, num_frames=8)
+    return smallest(*noisy)
 
 
 def thinned(count: int, budget: int) -> list[int]:
@@ -245,6 +200,40 @@ def test_a_question_ends_a_stream_about_what_was_seen_before(noisy, frames):
         list(stream)
 
 
+def test_a_stream_that_is_begun_too_late_is_refused_and_harms_nothing(noisy, frames):
+    live = LiveVideo(*noisy, budget=4)
+    live.push(frames[0])
+    before = live._now()
+    stream = live.stream(QUESTIONS[0], 8)
+    live.push(frames[1])
+    expected = live.ask(QUESTIONS, 6)
+    with pytest.raises(RuntimeError, match="one after the other"):
+        next(stream)
+    with pytest.raises(RuntimeError, match="one after the other"):
+        before.ask(QUESTIONS, 6)
+    assert live.ask(QUESTIONS, 6) == expected
+
+
+def test_frames_may_come_from_one_thread_while_others_ask(noisy, frames):
+    live = LiveVideo(*noisy, budget=len(frames))
+    live.push(frames[0])
+    alone = {count: offline(noisy, frames[:count]).ask(QUESTIONS, 4) for count in range(1, len(frames) + 1)}
+
+    def asking(_):
+        return [live.ask(QUESTIONS, 4) for _ in range(4)]
+
+    def pushing():
+        for frame in frames[1:]:
+            live.push(frame)
+
+    with ThreadPoolExecutor(4) as threads:
+        pushed = threads.submit(pushing)
+        for answers in threads.map(asking, range(3)):
+            assert all(found in alone.values() for found in answers)
+        pushed.result()
+    assert live.ask(QUESTIONS, 4) == alone[len(frames)]
+
+
 def test_an_error_while_reading_leaves_the_video_usable(noisy, frames, monkeypatch):
     live = LiveVideo(*noisy, budget=4)
     live.push(frames[0])
@@ -261,7 +250,7 @@ def test_bad_frames_and_times_are_refused_and_change_nothing(noisy, frames):
     live = LiveVideo(*noisy, budget=4)
     with pytest.raises(ValueError, match="no frame"):
         live.ask(["Why?"])
-    for bad in (frames, frames[0, 0], frames[0].astype(np.float32), frames[0][..., :2]):
+    for bad in (frames, frames[0, 0], frames[0].astype(np.float32), frames[0][..., :2], frames[0][:0]):
         with pytest.raises(ValueError, match="uint8"):
             live.push(bad)
     live.push(frames[0], 2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
-from tests.inference.conftest import loaded_with_noise
+from tests.inference.conftest import loaded_with_noise, smallest
 from vlm3r.checkpoints.loading import EMBEDDED_MODEL
 from vlm3r.inference import greedy as greedy_module
 from vlm3r.inference import opened as opened_module
 from vlm3r.inference.ask import ask, encode_clip
 from vlm3r.inference.opened import open_video
 from vlm3r.inference.prefix_cache import PrefixCache
+from vlm3r.model.modeling import OnlyKnownTokens
 
 pytestmark = pytest.mark.skipif(not EMBEDDED_MODEL.is_dir(), reason="the embedded model is not in this checkout")
 NEW = 6
@@ -120,7 +122,8 @@ def test_logits_of_any_prompts_in_any_order_are_those_of_each_alone(noisy, share
         cache = PrefixCache(model.config.qwen2.num_hidden_layers)
         greedy_module.extend(model, cache, embed(torch.tensor([shared])))
         rows = embed(torch.tensor([[token for prompt in prompts for token in prompt]]))
-        found = greedy_module.greedy(model, cache, prompts, rows, 3, LogitsProcessorList([recorder]))
+        processors = LogitsProcessorList([recorder, OnlyKnownTokens(model.config.num_output_tokens)])
+        found = greedy_module.greedy(model, cache, prompts, rows, 3, processors)
         assert cache.length == len(shared)
         for step, logits in enumerate(recorder.steps):
             alive = [number for number, ids in enumerate(found) if len(ids) > step]
@@ -139,6 +142,16 @@ def test_another_attention_kernel_gives_the_same(video):
 def test_a_kernel_that_takes_no_mask_answers_one_by_one(case, monkeypatch):
     monkeypatch.setattr(greedy_module, "MASKED_KERNELS", ())
     assert case.opened.generate(case.asked, NEW) == case.alone
+
+
+def test_a_model_with_attention_windows_gives_the_ids_of_separate_prompts(noisy, video):
+    window = {"layer_types": ["sliding_attention"], "use_sliding_window": True, "sliding_window": 8}
+    model, processor = smallest(*noisy, **window)
+    found = open_video(model, processor, video).ask(QUESTIONS, NEW, 4)
+    assert found == ask(model, processor, QUESTIONS, video=video, max_new_tokens=NEW)
+    wide = smallest(*noisy)[0]
+    wide.load_state_dict(model.state_dict())
+    assert found != ask(wide, processor, QUESTIONS, video=video, max_new_tokens=NEW)
 
 
 def test_the_repetition_penalty_counts_generated_tokens_only_as_in_generate(video):
@@ -171,8 +184,11 @@ def test_the_beginning_is_kept_once_and_costs_what_its_keys_and_values_cost(vide
     per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * head * 4
     assert opened.nbytes == per_token * opened.prefix_tokens
     assert opened.prefix_tokens > processor.layout.video_tokens(len(video))
-    opened.generate([f"{question} {i}" for question in QUESTIONS[:4] for i in range(8)], NEW, 32)
-    assert opened.nbytes < per_token * (opened.prefix_tokens * 1.25 + 32 * 120)
+    asked = [f"{question} {i}" for question in QUESTIONS[:4] for i in range(8)]
+    assert sum(processor(question)["input_ids"].shape[1] for question in asked) > opened.prefix_tokens
+    expected = opened.generate(asked, NEW, 32)
+    assert opened.nbytes <= per_token * opened.prefix_tokens * 1.25
+    assert opened.generate(asked, NEW, 32) == expected
     assert opened.video is not None
     assert opened.video.frames.nbytes == 0
 
@@ -184,6 +200,16 @@ def test_an_error_in_the_middle_of_a_batch_leaves_the_video_usable(case, monkeyp
         with pytest.raises(ZeroDivisionError):
             case.opened.generate(case.asked, NEW)
     assert case.opened.generate(case.asked, NEW) == case.alone
+
+
+def test_threads_that_ask_at_once_get_the_answers_of_separate_prompts(case):
+    def asking(shift):
+        order = [(place + shift) % len(case.asked) for place in range(len(case.asked))]
+        return [(order, case.opened.generate([case.asked[i] for i in order], NEW, 1 + shift)) for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as threads:
+        for rounds in threads.map(asking, range(4)):
+            assert all(found == [case.alone[i] for i in order] for order, found in rounds)
 
 
 def test_a_cache_is_set_back_backwards_only():

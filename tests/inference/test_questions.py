@@ -45,6 +45,8 @@ def test_json_lines_of_any_text_are_read_as_they_were_written(tmp_path, name, as
         ('{"question": "a", "id": 1.5}', "1.5"),
         ('{"question": "a", "id": true}', "True"),
         ('{"question": "a", "id": "x"}', "line 1"),
+        ('{"question": "a\\ud800?"}', "half a character"),
+        ('{"question": "a", "id": "\\udfff"}', "half a character"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, expected):

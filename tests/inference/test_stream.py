@@ -89,6 +89,14 @@ def test_a_stream_that_is_left_disturbs_nothing(noisy, video):
     assert opened.ask(QUESTIONS[:1], 12) == [expected]
 
 
+def test_a_stream_that_is_begun_after_other_questions_gives_the_same(noisy, video):
+    opened = open_video(*noisy, video)
+    (expected,) = opened.ask(QUESTIONS[:1], 12)
+    stream = opened.stream(QUESTIONS[0], 12)
+    opened.ask(QUESTIONS, 12)
+    assert collect(stream)[1] == expected
+
+
 def test_a_stream_of_nothing_is_refused_when_it_is_asked_for(noisy, video):
     with pytest.raises(ValueError, match="at least 1"):
         open_video(*noisy, video).stream("Why?", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +87,15 @@ def test_a_video_is_known_by_its_content_and_the_choice_of_frames(counted, folde
     shutil.copy(folders / "b" / "0.png", changed / "0.png")
     assert cache.open(changed) is not first
     assert len(encoded) == 3
+
+
+def test_a_video_that_threads_open_at_once_is_encoded_once(counted, folders):
+    noisy, encoded = counted
+    cache = VideoCache(*noisy)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(cache.open, [folders / "a", folders / "copy of a"] * 4))
+    assert all(opened is found[0] for opened in found)
+    assert len(encoded) == len(cache) == 1
 
 
 def test_memory_is_that_of_what_is_kept(noisy, folders):

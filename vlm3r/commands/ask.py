@@ -23,7 +23,7 @@ from vlm3r.files import write_text
 from vlm3r.inference.ask import Answer, ask, encode_clip
 from vlm3r.inference.fingerprint import run_fingerprint
 from vlm3r.inference.opened import open_video
-from vlm3r.inference.questions import AskedQuestion, read_questions
+from vlm3r.inference.questions import AskedQuestion, is_text, read_questions
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.model.vision import VISION_CHUNK
 from vlm3r.processing.image_frames import list_images, open_rgb
@@ -142,6 +142,8 @@ def _check(options: AskOptions) -> list[AskedQuestion]:
         raise UserError(f"unknown conversation template {options.conv_template!r}: only {CONVERSATION} is known")
     if any(not question.strip() for question in options.questions):
         raise UserError("a question is empty; say what to ask with --question")
+    if not all(is_text(question) for question in options.questions):
+        raise UserError("a question is no UTF-8 text; write it with --question in the terminal's encoding")
     if options.max_new_tokens is not None and options.max_new_tokens < 1:
         raise UserError("--max-new-tokens must be at least 1")
     if options.json_file is not None and str(options.json_file) != "-" and not options.json_file.parent.is_dir():

@@ -69,16 +69,24 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Most questions answered side by side.")] = 32,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode ahead. Default: one per core, at most 4.")
+        int | None,
+        typer.Option(min=1, help="Processes that decode ahead. Default: one per core, at most 4, for each that asks."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    quantization: Annotated[
+        Literal["4bit", "8bit"] | None,
+        typer.Option(help="Load the language model in 4 or 8 bits (needs bitsandbytes)."),
+    ] = None,
     attention: Annotated[
         Literal["sdpa", "eager", "flex_attention", "flash_attention_2"],
         typer.Option(help="Attention kernel; the last two answer questions one by one."),
     ] = "sdpa",
 ) -> None:
-    """Ask a model a benchmark's questions, encoding each video once, and report scores with intervals."""
+    """Ask a model a benchmark's questions, encoding each video once, and report scores with intervals.
+
+    On N GPUs: torchrun --standalone --nproc-per-node N -m vlm3r.cli eval ...
+    """
     from vlm3r.commands import evaluate as command
 
     options = command.EvalOptions(
@@ -104,6 +112,7 @@ def evaluate(
         workers=workers,
         device=device,
         dtype=dtype,
+        quantization=quantization,
         attention=attention,
     )
     raise typer.Exit(command.run(options))

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from vlm3r.checkpoints.loading import Attention, load
+from vlm3r.checkpoints.loading import Attention, Quantization, load
 from vlm3r.commands.console import say, stage
 from vlm3r.errors import UserError
-from vlm3r.evaluation.run.benchmark import Benchmark, default_roots, read_benchmark
+from vlm3r.evaluation.run.benchmark import Benchmark, locate_benchmark
 from vlm3r.evaluation.run.compare import compare_runs
-from vlm3r.evaluation.run.control import read_blind
+from vlm3r.evaluation.run.control import BlindRun, read_blind
 from vlm3r.evaluation.run.journal import read_run
 from vlm3r.evaluation.run.markdown import comparison_markdown, report_markdown
 from vlm3r.evaluation.run.presets import Choices, PresetName, choose
 from vlm3r.evaluation.run.probes import FEATURES, Probe
-from vlm3r.evaluation.run.published import check_unpacked, find_source, video_roots
+from vlm3r.evaluation.run.processes import Processes, join_processes
 from vlm3r.evaluation.run.report import REPORT_MARKDOWN, REPORT_PAGE, make_report, write_report
 from vlm3r.evaluation.run.runner import RunOptions, RunState, evaluate
 from vlm3r.files import write_text
@@ -83,62 +84,63 @@ class EvalOptions:
     """Where to run."""
     dtype: str
     """Working precision."""
+    quantization: Quantization | None
+    """`4bit`, `8bit` or None."""
     attention: Attention
     """Attention kernel."""
 
 
 def run(options: EvalOptions) -> int:
-    """Evaluate, write the report, and give the exit status: 1 where nothing could be scored."""
+    """Evaluate, write the report, and give the exit status: 1 where nothing could be scored.
+
+    Started several times by `torchrun` or `accelerate launch`, each process asks about its share of the videos, and the
+    main one speaks and reports.
+    """
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    benchmark, roots = _find(options)
+    benchmark, roots = locate_benchmark(options.benchmark, options.data, options.video_roots)
     blind = None if options.blind is None else read_blind(options.blind)
     choices, preset = choose(options.preset, _given(options))
     get_decoder(choices.decoder)  # one that is missing should be known before gigabytes of weights are read
     store, store_record = (None, None) if options.features is None else _open_store(options, choices, options.features)
-    with stage(f"Loading {options.model or 'the embedded model'}"):
+    processes = join_processes()
+    with stage(f"Loading {options.model or 'the embedded model'}") if processes.is_main else nullcontext():
         model, processor = load(
             options.model,
             base=options.base,
             geometry=options.geometry,
-            device=options.device,
+            device=processes.take_device(options.device),
             dtype=options.dtype,
+            quantization=options.quantization,
             attention=options.attention,
             config_overrides=choices.overrides() | _features_of(options.probe),
         )
     settings = RunOptions(
         probe=options.probe,
         limit_videos=options.limit_videos,
-        workers=options.workers or min(default_workers(), MOST_WORKERS),
+        workers=options.workers or min(max(1, default_workers() // processes.local_count), MOST_WORKERS),
         batch_size=options.batch_size,
         max_new_tokens=choices.max_new_tokens,
         choices=choices,
         preset=preset,
     )
+    progress = ProgressLine(processes) if processes.is_main else None
     state = evaluate(
-        model, processor, benchmark, roots, options.out, settings, store, store_record, progress=ProgressLine()
+        model, processor, benchmark, roots, options.out, settings, store, store_record, progress, processes
     )
+    return _report(benchmark, state, options.out, blind) if processes.is_main else 0
+
+
+def _report(benchmark: Benchmark, state: RunState, out: Path, blind: BlindRun | None) -> int:
     _warn(len(benchmark.bad_lines), state)
     if not state.answers:
         say("no question could be scored")
         return 1
-    report = make_report(benchmark, state, read_run(options.out)[0], blind=blind)
-    write_report(report, options.out, [record for answers in state.answers.values() for record in answers])
+    report = make_report(benchmark, state, read_run(out)[0], blind=blind)
+    write_report(report, out, [record for answers in state.answers.values() for record in answers])
     print(report_markdown(report), end="")
-    say(f"report written to {options.out / REPORT_MARKDOWN} and {options.out / REPORT_PAGE}")
+    say(f"report written to {out / REPORT_MARKDOWN} and {out / REPORT_PAGE}")
     return 0
-
-
-def _find(options: EvalOptions) -> tuple[Benchmark, list[Path]]:
-    """The questions, and the folders in which their videos are looked for."""
-    source = find_source(options.benchmark, options.data)
-    benchmark = read_benchmark(source)
-    given = [*options.video_roots, *([] if options.data is None else [options.data])]
-    if source.published is None or options.data is None:
-        return benchmark, given or default_roots(source.files[0])
-    if not options.video_roots:
-        check_unpacked([group.video for group in benchmark.videos], options.data)
-    return benchmark, [*options.video_roots, *video_roots(options.data)]
 
 
 def compare(first: Path, second: Path, out: Path | None) -> None:
@@ -152,9 +154,13 @@ def compare(first: Path, second: Path, out: Path | None) -> None:
 
 
 class ProgressLine:
-    """One line on standard error: what is done, the speed since this start, and the time that is left."""
+    """One line on standard error: what is done, the speed since this start, and the time that is left.
 
-    def __init__(self) -> None:
+    Of several processes, whose shares are alike, one tells of its own.
+    """
+
+    def __init__(self, processes: Processes) -> None:
+        self._whose = "" if processes.count == 1 else f" (process 1 of {processes.count})"
         self._began = time.perf_counter()
         self._shown = 0.0
         self._on_terminal = sys.stderr.isatty()
@@ -168,7 +174,7 @@ class ProgressLine:
         self._shown = now
         speed = state.asked / now
         left = "" if last or not state.asked else f", {_clock((state.total - state.done) / speed)} left"
-        text = f"{state.done:,} of {state.total:,} questions, {speed:.1f}/s{left}"
+        text = f"{state.done:,} of {state.total:,} questions{self._whose}, {speed:.1f}/s{left}"
         if state.failures:
             text += f", {len(state.failures)} videos failed"
         if self._on_terminal:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vlm3r.inference.greedy import stop_ids
 from vlm3r.inference.pieces import CallbackStreamer
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.processor import VLM3RProcessor
@@ -100,7 +101,7 @@ def ask(
         output: Tensor = model.generate(
             **inputs, **repeated, max_new_tokens=max_new_tokens, streamer=streamer, **generation
         )
-        stops = _stop_ids(model, generation)
+        stops = stop_ids(generation.get("eos_token_id", model.generation_config.eos_token_id))
         answers += _answers(processor, group, inputs["input_ids"], inputs["attention_mask"], output, stops)
     return answers
 
@@ -127,11 +128,6 @@ def _answers(
         Answer(question, text, processor.prompt_text(ids[kept.bool()]), int(kept.sum()), count)
         for question, text, ids, kept, count in zip(questions, texts, prompts, mask, new, strict=True)
     ]
-
-
-def _stop_ids(model: VLM3RForConditionalGeneration, generation: dict[str, Any]) -> set[int]:
-    stops = generation.get("eos_token_id", model.generation_config.eos_token_id)
-    return set(stops) if isinstance(stops, list) else {stops}
 
 
 def _length(ids: list[int], stops: set[int]) -> int:

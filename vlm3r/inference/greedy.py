@@ -24,9 +24,8 @@ SHARED = 0
 """Owner of the shared tokens; prompts are 1, 2, ..."""
 
 
-def stop_ids(model: VLM3RForConditionalGeneration) -> set[int]:
-    """The ids after which `generate` ends an answer."""
-    stops: int | list[int] | None = model.generation_config.eos_token_id
+def stop_ids(stops: int | list[int] | None) -> set[int]:
+    """The ids after which `generate` ends an answer, from its `eos_token_id`."""
     if stops is None:
         return set()
     return set(stops) if isinstance(stops, list) else {stops}
@@ -45,8 +44,9 @@ def greedy_processors(model: VLM3RForConditionalGeneration) -> LogitsProcessorLi
 
 
 def takes_any_mask(model: VLM3RForConditionalGeneration) -> bool:
-    """Whether prompts can be answered side by side with the model's attention kernel."""
-    return model.language_model.config._attn_implementation in MASKED_KERNELS
+    """Whether prompts can be answered side by side: the attention kernel takes any mask, and no layer has a window."""
+    config = model.language_model.config
+    return config._attn_implementation in MASKED_KERNELS and set(config.layer_types or ()) <= {"full_attention"}
 
 
 def extend(model: VLM3RForConditionalGeneration, cache: PrefixCache, embeddings: Tensor) -> Tensor:
@@ -107,15 +107,19 @@ def greedy_steps(
         The new ids, each with the number of its prompt; an answer's stop token is its last.
 
     Raises:
-        ValueError: an empty prompt; several prompts for an attention kernel that takes no mask.
+        ValueError: an empty prompt; several prompts for a model that answers one at a time.
         RuntimeError: between two steps, the cache was used for something else.
     """
     if any(not prompt for prompt in prompts):
         raise ValueError("every prompt needs a token of its own after the shared beginning")
     if len(prompts) > 1 and not takes_any_mask(model):
-        raise ValueError(f"this attention kernel answers one prompt at a time; {' and '.join(MASKED_KERNELS)} several")
+        raise ValueError(
+            "with its attention kernel or window, this model answers one prompt at a time; "
+            f"{' and '.join(MASKED_KERNELS)} without windows answer several"
+        )
     processors = greedy_processors(model) if processors is None else processors
-    begin, device, stops, times_set_back = cache.length, embeddings.device, stop_ids(model), cache.times_set_back
+    begin, device, times_set_back = cache.length, embeddings.device, cache.times_set_back
+    stops = stop_ids(model.generation_config.eos_token_id)  # pyright: ignore[reportOptionalMemberAccess]
     lengths = [len(prompt) for prompt in prompts]
     numbers = torch.arange(1, len(prompts) + 1, device=device)
     owners = numbers.repeat_interleave(torch.tensor(lengths, device=device))  # (token,)

@@ -7,6 +7,7 @@ live.ask(["What is in front of me?"])
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,9 @@ class LiveVideo:
     gave it when it came. As long as no frame is dropped, answers are those of the same frames as one video.
 
     The language model reads again only what comes after the first change since the last question.
+
+    One thread may push while others ask: a question sees the frames that were there when its turn came, and holds no
+    frame up.
     """
 
     def __init__(
@@ -105,6 +109,10 @@ class LiveVideo:
         self._first_time = 0.0
         self._opened: OpenedVideo | None = None
         self._opened_with: list[int] = []
+        self._asking = threading.RLock()
+        """Over `_opened`; taken before `_pushing` where both are."""
+        self._pushing = threading.RLock()
+        """Over the frames and the recurrent state."""
 
     @property
     def frames_seen(self) -> int:
@@ -114,14 +122,16 @@ class LiveVideo:
     @property
     def frame_indices(self) -> list[int]:
         """Numbers of the frames that the next question sees, ascending."""
-        return [frame.index for frame in self._kept]
+        with self._pushing:
+            return [frame.index for frame in self._kept]
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept: state, frames, visual tokens, keys and values."""
-        state = 0 if self._stream is None else sum(tensor.nbytes for tensor in self._stream.state_dict().values())
-        opened = 0 if self._opened is None else self._opened.nbytes + self._opened.clip_nbytes
-        return state + opened + sum(frame.nbytes for frame in self._kept)
+        with self._asking, self._pushing:
+            state = 0 if self._stream is None else sum(tensor.nbytes for tensor in self._stream.state_dict().values())
+            opened = 0 if self._opened is None else self._opened.nbytes + self._opened.clip_nbytes
+            return state + opened + sum(frame.nbytes for frame in self._kept)
 
     @torch.inference_mode()
     def push(self, frame: NDArray[np.uint8], timestamp: float | None = None) -> None:
@@ -134,15 +144,16 @@ class LiveVideo:
         Raises:
             ValueError: another shape or type, or a time that descends or is given for some frames only.
         """
-        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8:
+        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f"a frame must be (H, W, 3) uint8, not {frame.shape} {frame.dtype}")
-        time = self._time(timestamp)
         pixels = self.processor.frame_pixels(frame[None])[0]  # (3, side, side)
-        new = KeptFrame(self._seen, time, pixels, self._geometry(pixels))
-        if self._seen == 0:
-            self._timed, self._first_time = timestamp is not None, time
-        self._seen += 1
-        self._thin(new)
+        with self._pushing:
+            time = self._time(timestamp)
+            new = KeptFrame(self._seen, time, pixels, self._geometry(pixels))
+            if self._seen == 0:
+                self._timed, self._first_time = timestamp is not None, time
+            self._seen += 1
+            self._thin(new)
 
     def ask(self, questions: Sequence[str], max_new_tokens: int = 16, batch_size: int = 32) -> list[Answer]:
         """Answers about what was seen up to now; arguments and errors as `OpenedVideo.ask`.
@@ -150,7 +161,8 @@ class LiveVideo:
         Raises:
             ValueError: no frame was pushed yet, or as there.
         """
-        return self._now().ask(questions, max_new_tokens, batch_size)
+        with self._asking:
+            return self._now().ask(questions, max_new_tokens, batch_size)
 
     def stream(self, question: str, max_new_tokens: int = 16) -> Generator[str, None, Answer]:
         """As `OpenedVideo.stream`, about what was seen up to now; frames may be pushed meanwhile.
@@ -158,7 +170,8 @@ class LiveVideo:
         Raises:
             ValueError: no frame was pushed yet, or as there.
         """
-        return self._now().stream(question, max_new_tokens)
+        with self._asking:
+            return self._now().stream(question, max_new_tokens)
 
     def _time(self, timestamp: float | None) -> float:
         if self._seen and (timestamp is not None) != self._timed:
@@ -191,29 +204,32 @@ class LiveVideo:
     @torch.inference_mode()
     def _now(self) -> OpenedVideo:
         """The kept frames as an open video, which is good until the next call."""
-        if not self._kept:
-            raise ValueError("no frame was pushed yet")
-        indices = self.frame_indices
+        with self._pushing:
+            kept = list(self._kept)
+            if not kept:
+                raise ValueError("no frame was pushed yet")
+            video = self._video(kept)
+        indices = [frame.index for frame in kept]
         if self._opened is not None and indices == self._opened_with:
             return self._opened
-        self._encode_waiting()
-        pooled = torch.stack([frame.tokens for frame in self._kept if frame.tokens is not None])
+        self._encode_waiting(kept)
+        pooled = torch.stack([frame.tokens for frame in kept if frame.tokens is not None])
         layout = self.model.config.layout
         clip = {"video_embeddings": place_newlines(pooled, self.model.image_newline, layout.newline_position)}
         # Taken out first: an error in between must not leave an open video whose cache is another's.
         before, self._opened = self._opened, None
         if before is None:
-            self._opened = OpenedVideo(self.model, self.processor, self._video(), clip)
+            self._opened = OpenedVideo(self.model, self.processor, video, clip)
         else:
             alike = shared_length([self._opened_with, indices])
             per_frame = layout.video_tokens(2) - layout.video_tokens(1)
-            self._opened = before.continued(self._video(), clip, alike * per_frame)
+            self._opened = before.continued(video, clip, alike * per_frame)
         self._opened_with = indices
         return self._opened
 
-    def _encode_waiting(self) -> None:
-        """Visual tokens of the kept frames that no question saw before, all at once."""
-        waiting = [frame for frame in self._kept if frame.tokens is None]
+    def _encode_waiting(self, kept: Sequence[KeptFrame]) -> None:
+        """Visual tokens of the frames that no question saw before, all at once."""
+        waiting = [frame for frame in kept if frame.tokens is None]
         if not waiting:
             return
         pixels = torch.stack([frame.pixels for frame in waiting if frame.pixels is not None])[None]
@@ -226,13 +242,13 @@ class LiveVideo:
             # A view would keep the tokens of all frames alive as long as any of them.
             frame.tokens, frame.pixels, frame.geometry = tokens.clone(), None, None
 
-    def _video(self) -> VideoFrames:
+    def _video(self, kept: Sequence[KeptFrame]) -> VideoFrames:
         """Numbers and times of the kept frames; length and rate are those of all frames."""
-        times = np.array([frame.time for frame in self._kept])
+        times = np.array([frame.time for frame in kept])
         gap = (times[-1] - self._first_time) / (self._seen - 1) if self._seen > 1 else 1.0
         return VideoFrames(
             np.empty((len(times), 0, 0, 3), np.uint8),
-            np.array(self.frame_indices),
+            np.array([frame.index for frame in kept]),
             times,
             times if self._timed else None,
             float(times[-1] + gap),

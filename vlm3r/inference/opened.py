@@ -8,6 +8,7 @@ OpenedVideo.restore(model, processor, "room").ask(["How large is the room?"])
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -40,8 +41,8 @@ PROBES = ("A", "?")
 class OpenedVideo:
     """One clip, ready for any number of questions; made by `open_video`, or by `restore` from a folder.
 
-    Answers are those of separate prompts, greedy, whatever is asked beside them and in which order. One thread at a
-    time may ask.
+    Answers are those of separate prompts, greedy, whatever is asked beside them and in which order. Several threads may
+    ask: they wait for one another.
     """
 
     @torch.inference_mode()
@@ -61,10 +62,12 @@ class OpenedVideo:
         self.video = None if video is None else _without_pixels(video)
         self.clip = clip
         self._prefix = shared_beginning(processor, self.video)
-        self._cache = PrefixCache(model.config.qwen2.num_hidden_layers) if cache is None else cache
-        known = self._cache.length if cache is not None else 0
+        self._lock = threading.RLock()
+        known = 0 if cache is None else cache.length
+        cache = PrefixCache(model.config.qwen2.num_hidden_layers) if cache is None else cache
         if known < len(self._prefix):
-            extend(model, self._cache, self._embed([self._prefix[known:]], known))
+            extend(model, cache, self._embed([self._prefix[known:]], known))
+        self._kept: PrefixCache | None = cache
 
     @classmethod
     def restore(
@@ -106,13 +109,14 @@ class OpenedVideo:
         Raises:
             UserError: something stands there already, the place cannot be written, or the disk is full.
         """
-        saved = SavedVideo(self.video, self._prefix, self.clip, self._cache)
-        write_saved(Path(folder), saved, settings_of(self.model, self.processor, weights))
+        settings = settings_of(self.model, self.processor, weights)
+        with self._lock:
+            write_saved(Path(folder), SavedVideo(self.video, self._prefix, self.clip, self._cache), settings)
 
     def continued(self, video: VideoFrames, clip: dict[str, Tensor], alike: int) -> OpenedVideo:
         """Another video that begins with the same frames, for which only the rest is read.
 
-        The keys and values go over to it: this one must not be asked any more.
+        The keys and values go over to it: asking this one afterwards, or going on with its streams, is a RuntimeError.
 
         Args:
             video: numbers and times of the other video's frames.
@@ -121,8 +125,10 @@ class OpenedVideo:
         """
         prefix = shared_beginning(self.processor, video)
         before = prefix.index(self.processor.video_token_id)
-        self._cache.set_back(min(before + alike, shared_length([self._prefix, prefix])))
-        return OpenedVideo(self.model, self.processor, video, clip, self._cache)
+        with self._lock:
+            cache, self._kept = self._cache, None
+            cache.set_back(min(before + alike, shared_length([self._prefix, prefix])))
+        return OpenedVideo(self.model, self.processor, video, clip, cache)
 
     @property
     def prefix_tokens(self) -> int:
@@ -131,7 +137,7 @@ class OpenedVideo:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values that are kept, and of the room for questions behind them."""
+        """Bytes of the keys and values that are kept, and of what room for questions is left behind them."""
         return self._cache.nbytes
 
     @property
@@ -177,14 +183,18 @@ class OpenedVideo:
     @torch.inference_mode()
     def _stream(self, question: str, ids: list[int], max_new_tokens: int) -> Generator[str, None, Answer]:
         start = self._shared(ids)
-        cache = self._cache_of(start)
+        rest = [ids[start:]]
         pieces, generated = TextPieces(self.processor.tokenizer), []
-        for ((_, token),) in greedy_steps(
-            self.model, cache, [ids[start:]], self._embed([ids[start:]], start), max_new_tokens
-        ):
-            generated.append(token)
-            if piece := pieces.push([token]):
+        # Held for each step only: others may ask in between, which ends this stream.
+        with self._lock:
+            steps = greedy_steps(self.model, self._cache_of(start), rest, self._embed(rest, start), max_new_tokens)
+            step = next(steps, None)
+        while step is not None:
+            generated += [token for _, token in step]
+            if piece := pieces.push(generated[-1:]):
                 yield piece
+            with self._lock:
+                step = next(steps, None)
         if piece := pieces.rest():
             yield piece
         return self._answer(question, ids, generated)
@@ -206,21 +216,37 @@ class OpenedVideo:
         for number, ids in enumerate(prompts):
             by_start[self._shared(ids)].append(number)
         answers: dict[int, list[int]] = {}
-        for start, numbers in by_start.items():
-            numbers.sort(key=lambda number: len(prompts[number]))
-            cache = self._cache_of(start)
-            begin = start
-            if len(numbers) > 1:
-                begin = min(shared_length([prompts[number] for number in numbers]), len(prompts[numbers[0]]) - 1)
-                if begin > start:
-                    extend(self.model, cache, self._embed([prompts[numbers[0]][start:begin]], start))
-            lengths = [len(prompts[number]) - begin for number in numbers]
-            for first, last in _batches(lengths, batch_size, max(begin, LEAST_ROOM)):
-                group = numbers[first:last]
-                rest = [prompts[number][begin:] for number in group]
-                found = greedy(self.model, cache, rest, self._embed(rest, begin), max_new_tokens)
-                answers |= dict(zip(group, found, strict=True))
+        with self._lock:
+            for start, numbers in by_start.items():
+                alike = [prompts[number] for number in numbers]
+                found = self._generate_from(start, alike, max_new_tokens, batch_size)
+                answers |= dict(zip(numbers, found, strict=True))
+            self._cache_of(len(self._prefix)).trim()
         return [answers[number] for number in range(len(prompts))]
+
+    def _generate_from(
+        self, start: int, prompts: list[list[int]], max_new_tokens: int, batch_size: int
+    ) -> list[list[int]]:
+        """Ids generated for prompts that all have the first `start` ids in the cache."""
+        cache, begin = self._cache_of(start), start
+        order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+        if len(prompts) > 1:
+            begin = min(shared_length(prompts), len(prompts[order[0]]) - 1)
+            if begin > start:
+                extend(self.model, cache, self._embed([prompts[0][start:begin]], start))
+        lengths = [len(prompts[number]) - begin for number in order]
+        answers: dict[int, list[int]] = {}
+        for first, last in _batches(lengths, batch_size, max(begin, LEAST_ROOM)):
+            rest = [prompts[number][begin:] for number in order[first:last]]
+            found = greedy(self.model, cache, rest, self._embed(rest, begin), max_new_tokens)
+            answers |= dict(zip(order[first:last], found, strict=True))
+        return [answers[number] for number in range(len(prompts))]
+
+    @property
+    def _cache(self) -> PrefixCache:
+        if self._kept is None:
+            raise RuntimeError("something else was asked after this video went on: finish one after the other")
+        return self._kept
 
     def _shared(self, ids: list[int]) -> int:
         """How many of a prompt's ids stand in the cache; at least one is left to be read."""

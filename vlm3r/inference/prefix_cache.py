@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 GROWTH = 1.25
-"""Factor by which a buffer that is full grows, so that long answers do not copy the cache at every token."""
+"""Factor by which a buffer that is full grows, so that long answers do not copy the cache at every token; the most
+room that outlives an answer."""
 
 
 class PrefixLayer(DynamicLayer):
@@ -37,6 +38,13 @@ class PrefixLayer(DynamicLayer):
         self.values[:, :, start:end] = value_states
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def trim(self) -> None:
+        """Give up room for much more than the tokens that count."""
+        if self.keys is None or self.values is None or self.keys.shape[2] <= GROWTH * self.length:
+            return
+        self.keys = self.keys[:, :, : self.length].clone()
+        self.values = self.values[:, :, : self.length].clone()
 
     def get_seq_length(self) -> int:
         """Tokens that count."""
@@ -67,6 +75,11 @@ class PrefixCache(Cache):
         self.times_set_back += 1
         for layer in self._prefix_layers:
             layer.length = length
+
+    def trim(self) -> None:
+        """Give up room for much more than the tokens that count."""
+        for layer in self._prefix_layers:
+            layer.trim()
 
     def first(self, length: int) -> list[tuple[Tensor, Tensor]]:
         """Views of each layer's keys and values `(1, head, token, dim)` of the first `length` tokens."""

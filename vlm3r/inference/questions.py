@@ -59,7 +59,18 @@ def _of_json(line: str, origin: str) -> AskedQuestion:
         raise UserError(f"{origin}: has no text under `question`; write what to ask there")
     if not isinstance(name, str | int | None) or isinstance(name, bool):
         raise UserError(f"{origin}: its `id` is {name!r}; give a text or a whole number, or leave it out")
+    if not (is_text(question) and is_text(str(name))):
+        raise UserError(f"{origin}: holds half a character, which is no UTF-8; write the whole character")
     return AskedQuestion(question, origin, name)
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8: one with a lone surrogate, half a character, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_ids(questions: list[AskedQuestion]) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vlm3r.checkpoints.files import atomic_folder, read_json
+from vlm3r.checkpoints.quantised import quantization_of
 from vlm3r.errors import UserError
 from vlm3r.files import first_line
 from vlm3r.inference.fingerprint import file_hash, weight_hashes
@@ -28,7 +29,10 @@ FORMAT = 1
 """Number of the layout; other numbers are refused."""
 NAMED = ("geometry", "geometry_features", "geometry_image_size", "pool_mode", "newline_position")
 """Choices of the model's configuration that a message names; the others stand behind one hash."""
-NO_CHOICES = {"transformers_version", "_name_or_path", "architectures", "dtype", "untrained", *NAMED}
+NO_CHOICES = {
+    *("transformers_version", "_name_or_path", "architectures", "dtype", "quantization_config", "untrained"),
+    *NAMED,
+}
 """Entries of a configuration that decide nothing here, or are recorded by their name."""
 REMEDY = "open the video again and save it anew"
 
@@ -62,6 +66,7 @@ def settings_of(
         "weights": dict(weight_hashes(model) if weights is None else weights),
         "configuration": hashlib.sha256(config.encode()).hexdigest(),
         "dtype": _dtype_name(model),
+        "quantization": quantization_of(model),
         **{name: getattr(model.config, name) for name in NAMED},
         "add_time_instruction": processor.add_time_instruction,
     }

@@ -7,6 +7,7 @@ cache.open("room.mp4").ask(["How many chairs are there?"])
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ class VideoCache:
     """At most `most` open videos; the one that was asked for longest ago goes first.
 
     A video is known by its content, whatever its name, together with the choice of frames and the prompt settings.
-    The model's weights must not change meanwhile; `clear` the cache if they do.
+    The model's weights must not change meanwhile; `clear` the cache if they do. Several threads may open videos: they
+    wait for one another, so that none is encoded twice.
     """
 
     def __init__(self, model: VLM3RForConditionalGeneration, processor: VLM3RProcessor, most: int = 4):
@@ -36,6 +38,7 @@ class VideoCache:
         self.processor = processor
         self.most = most
         self._opened: OrderedDict[Any, OpenedVideo] = OrderedDict()
+        self._lock = threading.RLock()
 
     def open(self, path: str | Path, decoder: str = "auto", num_frames: int | None = None) -> OpenedVideo:
         """The open video of a file or of a folder of frames; read and encoded only if it is not kept.
@@ -51,23 +54,26 @@ class VideoCache:
             UserError: it cannot be read, or as many frames would be too long a prompt.
         """
         key = self._key(Path(path), decoder, num_frames)
-        if key in self._opened:
-            self._opened.move_to_end(key)
-            return self._opened[key]
-        video = self.processor.load_video(path, decoder, num_frames)
-        while len(self._opened) >= self.most:
-            self._opened.popitem(last=False)
-        self._opened[key] = open_video(self.model, self.processor, video)
-        return self._opened[key]
+        with self._lock:
+            if key in self._opened:
+                self._opened.move_to_end(key)
+                return self._opened[key]
+            video = self.processor.load_video(path, decoder, num_frames)
+            while len(self._opened) >= self.most:
+                self._opened.popitem(last=False)
+            opened = self._opened[key] = open_video(self.model, self.processor, video)
+            return opened
 
     def clear(self) -> None:
         """Keep nothing."""
-        self._opened.clear()
+        with self._lock:
+            self._opened.clear()
 
     @property
     def nbytes(self) -> int:
         """Bytes of what is kept: keys, values, room for questions behind them, visual tokens."""
-        return sum(opened.nbytes + opened.clip_nbytes for opened in self._opened.values())
+        with self._lock:
+            return sum(opened.nbytes + opened.clip_nbytes for opened in self._opened.values())
 
     def __len__(self) -> int:
         return len(self._opened)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vlm3r.errors import UserError
 from vlm3r.evaluation.baselines import random_choice, target_of
-from vlm3r.evaluation.run.published import Source
+from vlm3r.evaluation.run.published import Source, check_unpacked, find_source, video_roots
 from vlm3r.evaluation.run.rows import RawRow, options_of, read_rows
 from vlm3r.files import first_line
 from vlm3r.inference.fingerprint import file_hash
@@ -85,6 +85,27 @@ class Benchmark:
             "sha256": hashes if several else hashes[0],
             "subset": self.source.subset,
         }
+
+
+def locate_benchmark(name: str, data: Path | None, roots: Sequence[Path] = ()) -> tuple[Benchmark, list[Path]]:
+    """A benchmark's questions, and the folders in which its videos are to be looked for.
+
+    Args:
+        name: a published benchmark, or a file of questions.
+        data: folder of a published data set, or of a file's videos.
+        roots: further folders of videos, looked in first.
+
+    Raises:
+        UserError: there is no such benchmark, it holds no question, or its videos are still in their archives.
+    """
+    source = find_source(name, data)
+    benchmark = read_benchmark(source)
+    if source.published is None or data is None:
+        given = [*roots, *([] if data is None else [data])]
+        return benchmark, given or default_roots(source.files[0])
+    if not roots:
+        check_unpacked([group.video for group in benchmark.videos], data)
+    return benchmark, [*roots, *video_roots(data)]
 
 
 def read_benchmark(source: Source | Path) -> Benchmark:

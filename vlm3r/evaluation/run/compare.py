@@ -15,6 +15,7 @@ from vlm3r.evaluation.run.fingerprints import differences
 from vlm3r.evaluation.run.journal import ANSWERS, Record, read_run
 
 READ: Mapping[str, type | tuple[type, ...]] = {
+    "line": int,
     "question_type": str,
     "scene": str,
     "target": str,
@@ -88,10 +89,13 @@ def read_checked(folder: Path) -> tuple[Record, list[Record]]:
 
 
 def by_key(answers: Sequence[Record]) -> dict[Key, Record]:
-    """Answers by id, type, scene and the file's right answer; questions that share them all are told apart by order."""
+    """Answers by id, type, scene and the file's right answer; what shares them all is told apart by the file's order.
+
+    The order of the answers is another where several processes gave them.
+    """
     seen: Counter[tuple[str, str, str, str]] = Counter()
     found = {}
-    for record in answers:
+    for record in sorted(answers, key=lambda record: record["line"]):
         target = str(record.get("file_target", record["target"]))
         name = (str(record.get("id")), record["question_type"], record["scene"], target)
         found[(*name, seen[name])] = record
