@@ -12,7 +12,7 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from vlm3r.checkpoints.loading import Attention, load
-from vlm3r.commands.console import say, stage
+from vlm3r.commands.console import say, show, stage
 from vlm3r.evaluation.run.benchmark import default_roots, read_benchmark
 from vlm3r.evaluation.run.compare import compare_runs
 from vlm3r.evaluation.run.journal import read_run
@@ -103,7 +103,7 @@ def run(options: EvalOptions) -> int:
         return 1
     report = make_report(benchmark, state, read_run(options.out)[0])
     write_report(report, options.out)
-    print(report_markdown(report), end="")
+    show(report_markdown(report))
     say(f"report written to {options.out / REPORT_MARKDOWN}")
     return 0
 
@@ -112,7 +112,7 @@ def compare(first: Path, second: Path, out: Path | None) -> None:
     """Print a comparison of two runs, and write it where asked to."""
     comparison = compare_runs(first, second)
     text = comparison_markdown(comparison)
-    print(text, end="")
+    show(text)
     if out is not None:
         as_json = out.suffix == ".json"
         write_text(out, json.dumps(comparison, indent=2, ensure_ascii=False) + "\n" if as_json else text)

@@ -33,8 +33,10 @@ def train(recipe_file: Path, overrides: Sequence[str]) -> None:
     print(folder)
 
 
-def evaluate(options: MeasureOptions, out: Path) -> None:
-    """Measure a model on scenes, write the numbers as JSON, and print them as a table.
+def evaluate(options: MeasureOptions, out: Path) -> int:
+    """Measure a model on scenes, write the numbers as JSON, print them as a table, and return the exit status.
+
+    The status is 1 where a scene was left out.
 
     Raises:
         UserError: see `measure`; or `out` cannot be written.
@@ -43,6 +45,7 @@ def evaluate(options: MeasureOptions, out: Path) -> None:
     _report(measured.problems)
     write_text(out, json.dumps(measured.report, indent=1) + "\n")
     print(table(measured.report))
+    return 1 if measured.problems else 0
 
 
 def table(report: dict[str, Any]) -> str:

@@ -140,6 +140,14 @@ def test_a_scene_that_cannot_be_used_is_named_and_the_others_serve(
         prepare([scene_file.parent], tmp_path / "cache", SIZES, workers=1)
 
 
+def test_a_scene_whose_id_is_a_path_is_cached_inside_the_folder(scene_file: Path, tmp_path: Path) -> None:
+    write_scene(dataclasses.replace(read_scene(scene_file), scene_id="../elsewhere"), scene_file)
+    cache = tmp_path / "deep" / "cache"
+    cache.mkdir(parents=True)
+    made = cache_scene(scene_file, cache, SIZES)
+    assert made.resolve().parent == cache and made.name.startswith(scene_file.parent.name)
+
+
 def test_a_damaged_depth_map_is_named(tmp_path: Path) -> None:
     path = tmp_path / "000000.png"
     path.write_bytes(b"\x89PNG no more")
@@ -167,7 +175,9 @@ def test_train_and_evaluate_run_from_scenes_to_a_report(recipe: Path, rooms: Pat
     assert "world_m" in measured.stdout and "constant answer" in measured.stdout
 
 
-def test_a_model_without_a_recipe_needs_sizes(recipe: Path, rooms: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_recipe_needs_sizes_and_a_broken_scene_changes_the_status(
+    recipe: Path, rooms: Path, scene_file: Path, tmp_path: Path
+) -> None:
     CliRunner().invoke(app, ["train", str(recipe), "training.steps=1"], catch_exceptions=False)
     model = str(tmp_path / "run" / "model")
     arguments = ["evaluate", model, "--scenes", str(rooms), "--cache", str(tmp_path / "cache"), "--workers", "1"]
@@ -176,6 +186,10 @@ def test_a_model_without_a_recipe_needs_sizes(recipe: Path, rooms: Path, tmp_pat
     sizes = ["--picture-size", "24", "--image-size", "32", "--frames", "4", "--out", str(tmp_path / "a.json")]
     assert CliRunner().invoke(app, [*arguments, *sizes], catch_exceptions=False).exit_code == 0
     assert "constant" not in json.loads((tmp_path / "a.json").read_text())
+    (scene_file.parent / "video.mp4").unlink()
+    left_out = CliRunner().invoke(app, [*arguments, "--scenes", str(scene_file.parent), *sizes])
+    assert left_out.exit_code == 1 and scene_file.parent.name in left_out.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["sequences"] == 2
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,12 @@ from vlm3r.evaluation.baselines import fit, random_choice, score_prior
 from vlm3r.evaluation.run.benchmark import Benchmark
 from vlm3r.evaluation.run.bootstrap import RESAMPLES, Name, belongs, intervals, tabulate
 from vlm3r.evaluation.run.fingerprints import short_hash
-from vlm3r.evaluation.run.journal import Record
+from vlm3r.evaluation.run.journal import PROTOCOLS, Record
 from vlm3r.evaluation.run.markdown import report_markdown
 from vlm3r.evaluation.run.runner import RunState
 from vlm3r.files import write_text
 from vlm3r.qa.types import QUESTION_TYPES, question_type
 
-PROTOCOLS = ("published", "robust")
 REPORT_JSON, REPORT_MARKDOWN = "report.json", "report.md"
 NUMERIC = frozenset(name for kind in QUESTION_TYPES if kind.kind == "numeric" for name in (kind.name, kind.task))
 
@@ -100,7 +99,7 @@ def averages_of(scored: Sequence[Mapping[str, Any]]) -> dict[Name, float]:
 
 def _answer_problems(records: Sequence[Record], protocol: str) -> dict[str, int]:
     """How often each reason for a score of 0 occurs, the most frequent first."""
-    reasons = (record[f"{protocol}_problem"] for record in records)
+    reasons = (record.get(f"{protocol}_problem") for record in records)
     return dict(Counter(reason for reason in reasons if reason).most_common())
 
 

@@ -18,7 +18,7 @@ from vlm3r.evaluation.reading import Unreadable
 from vlm3r.evaluation.run.benchmark import Benchmark, Question, VideoQuestions, find_video
 from vlm3r.evaluation.run.clips import Clip, ClipTask, TokenStore, encode, read_clip
 from vlm3r.evaluation.run.fingerprints import short_hash
-from vlm3r.evaluation.run.journal import Record, open_journal
+from vlm3r.evaluation.run.journal import Record, check_answers, open_journal
 from vlm3r.evaluation.run.probes import CHANGING, FEATURES, Probe, partners
 from vlm3r.files import first_line
 from vlm3r.inference.fingerprint import file_hash, run_fingerprint
@@ -94,7 +94,7 @@ def evaluate(
         progress: called after each video.
 
     Raises:
-        UserError: the folder holds another run, or a probe does not fit the model or the benchmark.
+        UserError: the folder holds another run or damaged answers, or a probe does not fit the model or the benchmark.
     """
     _check_probe(model, options.probe)
     fingerprint = fingerprint_of(model, processor, benchmark, options, store_record)
@@ -102,6 +102,7 @@ def evaluate(
     expected = {group.video: [question.line for question in group.questions] for group in benchmark.videos}
     chosen = benchmark.videos[: options.limit_videos]
     with open_journal(folder, fingerprint, expected) as journal:
+        check_answers((record for answers in journal.done.values() for record in answers), folder)
         done = [group for group in chosen if group.video in journal.done]
         state = RunState(sum(len(group.questions) for group in chosen), sum(len(group.questions) for group in done))
         todo = [group for group in chosen if group.video not in journal.done]

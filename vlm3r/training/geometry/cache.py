@@ -24,7 +24,7 @@ from vlm3r.errors import UserError
 from vlm3r.files import first_line, replacing
 from vlm3r.processing.video import decode_indices
 from vlm3r.scenes.schema import Frame, Intrinsics, Scene
-from vlm3r.scenes.storage import find_scenes, read_scene
+from vlm3r.scenes.storage import find_scenes, folder_name, read_scene
 from vlm3r.workers import default_workers, run
 
 CACHE_VERSION = 1
@@ -109,7 +109,8 @@ def cache_scene(scene_file: Path, cache: Path, sizes: CacheSizes) -> Path:
         UserError: the scene has no video, camera or depth, fewer than two usable frames, or a damaged file.
     """
     scene = read_scene(scene_file)
-    target = cache / f"{scene.scene_id}-{_key(scene_file, scene, sizes)}.safetensors"
+    # Not the scene's id, which may be any text, also a path that leaves the cache.
+    target = cache / f"{folder_name(scene_file)}-{_key(scene_file, scene, sizes)}.safetensors"
     if not target.exists():
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(read_sequence(scene_file, sizes)).items()}
         with replacing(target) as building:
