@@ -4,7 +4,7 @@
 #   bash scripts/train/tiny.sh                    636 rooms, everything below outputs/tiny
 #   bash scripts/train/tiny.sh ROOMS TEST_ROOMS   fewer than 550 and 200 rooms: quicker, and worse
 #
-# Takes a night on two CPU cores. Run it again after a stop: every step goes on where it was.
+# Takes an evening on two CPU cores. Run it again after a stop: every step goes on where it was.
 [ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)

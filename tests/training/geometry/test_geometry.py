@@ -14,15 +14,18 @@ from cut3r import CUT3R
 from cut3r.sequences import whole
 from cut3r.targets import make_targets
 from PIL import Image
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from vlm3r.commands.geometry import evaluate
 from vlm3r.commands.geometry_cli import app
 from vlm3r.errors import UserError
 from vlm3r.processing.video import decode_indices
 from vlm3r.scenes.storage import SCENE_FILE, read_scene, write_scene
 from vlm3r.scenes.synthetic.generate import RoomTask, make_scene
 from vlm3r.scenes.synthetic.settings import SceneSettings
-from vlm3r.training.geometry.cache import CacheSizes, cache_scene, prepare, read_depth, read_sequence
+from vlm3r.training.geometry.cache import CachedSequences, CacheSizes, cache_scene, prepare, read_depth, read_sequence
+from vlm3r.training.geometry.measure import MeasureOptions
 from vlm3r.training.geometry.recipe import read_geometry_recipe
 
 SIZES = CacheSizes(picture=24, depth=32)
@@ -153,6 +156,30 @@ def test_a_damaged_depth_map_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG no more")
     with pytest.raises(UserError, match=r"000000\.png: cannot be read"):
         read_depth(path, 8)
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(UserError, match=r"000000\.png: is a picture of colours"):
+        read_depth(path, 8)
+
+
+def test_a_scene_without_any_known_depth_is_refused(scene_file: Path) -> None:
+    for path in (scene_file.parent / "depth").iterdir():
+        Image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
+    with pytest.raises(UserError, match=r"scene\.json: no depth is known"):
+        read_sequence(scene_file, SIZES)
+
+
+def test_a_cached_sequence_without_frames_is_named(tmp_path: Path) -> None:
+    empty = {"frames": np.zeros((0, 8, 8, 3), np.uint8), "depth": np.zeros((0, 8, 8), np.float16)}
+    poses = {"intrinsics": np.eye(3), "camera_to_world": np.zeros((0, 4, 4))}
+    save_file(empty | poses, tmp_path / "room.safetensors")
+    with pytest.raises(UserError, match=r"room\.safetensors: cannot be read \(0 frames\); delete it"):
+        CachedSequences([tmp_path / "room.safetensors"])[0]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_model_is_read(tmp_path: Path) -> None:
+    for out in (tmp_path, tmp_path / "absent" / "report.json"):
+        with pytest.raises(UserError, match="give a file as --out"):
+            evaluate(MeasureOptions(tmp_path / "no model", (tmp_path,)), out)
 
 
 def test_train_and_evaluate_run_from_scenes_to_a_report(recipe: Path, rooms: Path, tmp_path: Path) -> None:
