@@ -21,11 +21,13 @@ def expand_home(path: str | Path) -> Path:
 def write_text(target: Path, text: str) -> None:
     """Write a text file under a temporary name and rename it.
 
+    Halves of characters, as names of files may hold, are written as JSON spells them, such as `\\udcff`.
+
     Raises:
         UserError: the folder is missing or not writable, or the disk is full.
     """
     with replacing(target) as building:
-        building.write_text(text, encoding="utf-8")
+        building.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 #   bash scripts/train/tiny.sh                    636 rooms, everything below outputs/tiny
 #   bash scripts/train/tiny.sh ROOMS TEST_ROOMS   fewer than 550 and 200 rooms: quicker, and worse
 #
-# Takes a night on 2 CPU cores. Run it again after a stop: every step goes on where it was.
+# Takes an evening on two CPU cores. Run it again after a stop: every step goes on where it was.
 [ -n "${BASH_VERSION:-}" ] || { echo "run this with bash: bash $0" >&2; exit 2; }
 set -euo pipefail
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -69,14 +69,27 @@ train "$recipes/base_pictures.yaml"
 train "$recipes/base_clips.yaml"
 train "$recipes/base.yaml"
 
-# 3. VLM-3R on top of it, and what it is compared with: no geometry, the published start of the fusion block, no video.
-train "$recipes/vlm3r_pictures.yaml"
-train "$recipes/vlm3r.yaml"
-train "$recipes/vlm3r_pictures.yaml" model.geometry=none "run.out=$out/no_geometry_pictures"
-train "$recipes/vlm3r.yaml" "model.source=$out/no_geometry_pictures/model" "run.out=$out/no_geometry"
+# 3. VLM-3R on top of it, and what it is compared with: no geometry, no video, the published start of the fusion block.
+# Two runs of one process side by side, the log of the first in a file.
+alone() { OMP_NUM_THREADS=1 vlm3r train "$@"; }
+with_geometry() {
+  alone "$recipes/vlm3r_pictures.yaml" &&
+    alone "$recipes/vlm3r.yaml"
+}
+without() {
+  alone "$recipes/vlm3r_pictures.yaml" model.geometry=none "run.out=$out/no_geometry_pictures"
+  alone "$recipes/vlm3r.yaml" "model.source=$out/no_geometry_pictures/model" "run.out=$out/no_geometry"
+  alone "$recipes/vlm3r.yaml" "model.source=$out/base/model" data.with_video=false data.features=null "run.out=$out/blind"
+}
+if [ "$ranks" = 2 ]; then
+  with_geometry >"$out/vlm3r.log" 2>&1 &
+  without
+  wait $! || { tail -n 20 "$out/vlm3r.log" >&2 && exit 1; }
+else
+  with_geometry
+  without
+fi
 train "$recipes/vlm3r_pictures.yaml" model.fusion_init=published "run.out=$out/published_start"
-train "$recipes/vlm3r.yaml" "model.source=$out/base/model" data.with_video=false data.features=null \
-  "run.out=$out/blind"
 
 # 4. One folder as it ships.
 made "$out/vlm3r-tiny" vlm3r convert "$out/vlm3r/model" --merge-lora --dtype bfloat16 --out "$out/vlm3r-tiny"
@@ -85,11 +98,12 @@ made "$out/vlm3r-tiny" vlm3r convert "$out/vlm3r/model" --merge-lora --dtype bfl
 evaluate() { # NAME MODEL OPTION...
   vlm3r eval --benchmark "$out/test.jsonl" --scenes "$out/test_rooms" --out "$out/scores/$1" --model "$2" "${@:3}"
 }
-evaluate vlm3r "$out/vlm3r-tiny"
+vlm3r features extract --model "$out/vlm3r-tiny" --videos "$out/test_rooms" --out "$out/features_test" --frames 32 --parts all
+evaluate vlm3r "$out/vlm3r-tiny" --features "$out/features_test"
+evaluate zero "$out/vlm3r-tiny" --features "$out/features_test" --probe zero
+evaluate shuffle "$out/vlm3r-tiny" --features "$out/features_test" --probe shuffle
 evaluate no_geometry "$out/no_geometry/model"
 evaluate blind "$out/blind/model" --probe blind
-evaluate zero "$out/vlm3r-tiny" --probe zero
-evaluate shuffle "$out/vlm3r-tiny" --probe shuffle
 vlm3r compare "$out/scores/vlm3r" "$out/scores/no_geometry"
 vlm3r compare "$out/scores/vlm3r" "$out/scores/blind"
 vlm3r geometry evaluate "$out/geometry" --scenes "$out/test_rooms" --out "$out/scores/geometry.json"

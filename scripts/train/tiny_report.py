@@ -66,6 +66,13 @@ class Runs:
         """The rows of one evaluation's report by benchmark, level and name."""
         return {(row["benchmark"], row["level"], row["name"]): row for row in self.report(name)["scores"]}
 
+    @property
+    def probes(self) -> dict[str, str]:
+        """The probes that were run to their end."""
+        return {
+            name: title for name, title in PROBES.items() if (self.folder / "scores" / name / "report.json").is_file()
+        }
+
     def gain(self, over: str) -> dict[Name, dict[str, Any]]:
         """VLM-3R's score minus another's, question by question the same, with the interval of the difference."""
         compared = compare_runs(self.folder / "scores" / over, self.folder / "scores" / "vlm3r")
@@ -113,8 +120,8 @@ def _title(name: Name) -> str:
 
 
 def _score_rows(runs: Runs) -> Iterator[list[str]]:
-    columns = {name: runs.scores(name) for name in (*MODELS, *PROBES)}
-    yield ["task", "questions", "chance", "most frequent", *MODELS.values(), *PROBES.values()]
+    columns = {name: runs.scores(name) for name in (*MODELS, *runs.probes)}
+    yield ["task", "questions", "chance", "most frequent", *MODELS.values(), *runs.probes.values()]
     for benchmark in BENCHMARKS:
         for name in _names(columns["vlm3r"], benchmark):
             row = columns["vlm3r"][name]
@@ -126,7 +133,7 @@ def _score_rows(runs: Runs) -> Iterator[list[str]]:
 
 
 def _gain_rows(runs: Runs) -> Iterator[list[str]]:
-    others = {"blind": "blind", "no_geometry": "no geometry", **PROBES}
+    others = {"blind": "blind", "no_geometry": "no geometry", **runs.probes}
     gains = {name: runs.gain(name) for name in others}
     yield ["VLM-3R minus", *others.values()]
     for benchmark in BENCHMARKS:

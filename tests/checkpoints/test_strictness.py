@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.published import (
 )
 from vlm3r.checkpoints.files import read_tensors
 from vlm3r.checkpoints.loading import EMBEDDED_MODEL
+from vlm3r.checkpoints.native import read_native
 from vlm3r.errors import UserError
 
 FUSION = "base_model.model.model.fusion_block."
@@ -496,6 +498,8 @@ def native(tmp_path):
         {"vision_config": {"patch_size": 0}},
         {"fusion_num_heads": 7},
         {"fusion_num_heads": 0},
+        {"geometry_image_size": 145},
+        {"geometry_image_size": -144},
         {"text_config": ...},
         {"vision_config": ...},
     ],
@@ -512,6 +516,34 @@ def test_a_native_folder_that_lacks_a_file_says_so(native, file):
     (native / file).unlink()
     with pytest.raises(UserError, match=str(native)):
         vlm3r.load(native, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "wanted"),
+    [
+        ("num_frames", -1, "a whole number of at least 1"),
+        ("num_frames", "x", "a whole number"),
+        ("num_frames", True, "a whole number"),
+        ("max_length", [1], "a whole number"),
+        ("video_fps", float("nan"), "a number above 0"),
+        ("video_fps", "1", "a number above 0"),
+        ("force_sample", "no", "true or false"),
+        ("add_time_instruction", 1, "true or false"),
+    ],
+)
+def test_a_setting_that_no_processor_can_work_with_is_named(native, field, value, wanted):
+    edit_json(native / "processor_config.json", **{field: value})
+    with pytest.raises(UserError, match=rf"processor_config\.json: {field} is .*; it must be {wanted}"):
+        read_native(native)
+
+
+def test_weights_too_large_for_a_format_are_not_turned_into_infinities(native):
+    parts = read_native(native)
+    name = "fusion.attention.in_proj_bias"
+    parts = replace(parts, tensors={**parts.tensors, name: torch.full_like(parts.tensors[name], 1e5)})
+    with pytest.raises(UserError, match=f"{name}: holds numbers too large for float16"):
+        parts.cast(torch.float16)
+    assert parts.cast(torch.bfloat16).tensors[name].isfinite().all()
 
 
 def test_a_truncated_native_folder_says_so(native):

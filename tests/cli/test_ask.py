@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
 import pytest
+
+from vlm3r.checkpoints.loading import EMBEDDED_MODEL
 
 SHORT = ("--device", "cpu", "--max-new-tokens", 3)
 
@@ -16,7 +19,7 @@ def test_the_record_says_what_the_answer_depended_on(vlm3r, video, tmp_path):
     assert run.status == 0
     assert run.out.startswith("Q: Where?\nA: ")
     assert run.out.endswith("\n")
-    assert "untrained" in run.err
+    assert "untrained" not in run.err
     content = json.loads(record.read_text())
     (answer,), mark = content["answers"], content["fingerprint"]
     assert answer["question"] == "Where?"
@@ -37,7 +40,7 @@ def test_the_record_says_what_the_answer_depended_on(vlm3r, video, tmp_path):
         "float32",
         "cpu",
     )
-    assert (mark["geometry"], mark["untrained"], mark["max_new_tokens"]) == ("cut3r", True, 3)
+    assert (mark["geometry"], mark["untrained"], mark["max_new_tokens"]) == ("cut3r", False, 3)
     assert mark["processor"]["num_frames"] == 4
     parts = {"vision_tower", "geometry_encoder", "fusion", "projector", "image_newline", "language_model"}
     assert mark["weights"].keys() == parts
@@ -46,6 +49,17 @@ def test_the_record_says_what_the_answer_depended_on(vlm3r, video, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
     # 4 frames of 9x9 patches, pooled to 4x4, a newline after each row
     assert answer["prompt_tokens"] > 4 * 4 * 5
+
+
+def test_a_model_that_is_marked_as_untrained_says_so(vlm3r, tmp_path):
+    folder = shutil.copytree(EMBEDDED_MODEL, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"untrained": True}))
+    run = vlm3r("ask", "--model", folder, "--text-only", "-q", "Hello?", "--json", "-", "--device", "cpu")
+    assert "untrained" in run.err
+    record = json.loads(run.out)
+    assert record["fingerprint"]["untrained"]
+    assert record["answers"][0]["new_tokens"] <= 16
 
 
 def test_json_on_standard_output_is_nothing_but_json(vlm3r, video):

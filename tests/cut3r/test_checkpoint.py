@@ -302,6 +302,9 @@ def test_a_damaged_folder_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(values | {"enc_depth": 1}))
     with pytest.raises(CheckpointError, match=r"12 unexpected \(enc_blocks\.1"):
         CUT3R.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(values | {"enc_embed_dim": 10**12}))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: its configuration fits no model"):
+        CUT3R.from_pretrained(tmp_path)
     weights.unlink()
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors and no \.pth file"):
         CUT3R.from_pretrained(tmp_path)

@@ -207,6 +207,19 @@ def test_wrong_options_are_refused_in_one_line(tmp_path, monkeypatch, arguments,
     assert not list(tmp_path.iterdir())
 
 
+def test_a_broken_scene_is_named_and_the_others_are_described(trio, tmp_path):
+    (trio / "chance00001" / "scene.json").write_text('{"format": "vlm3r-sc')
+    found = call("describe", "--scenes", trio, "--out", tmp_path / "d.jsonl", "--per-kind", 1)
+    assert found.exit_code == 1
+    assert "chance00001: left out, " in found.stderr and "cannot be read as JSON" in found.stderr
+    assert {row["scene_name"] for row in rows_of(tmp_path / "d.jsonl")} == {"chance00000", "chance00002"}
+
+
+def test_a_folder_is_refused_before_scenes_are_described(trio, tmp_path):
+    found = call("describe", "--scenes", trio, "--scenes", tmp_path / "absent", "--out", tmp_path, "--overwrite")
+    assert isinstance(found.exception, UserError) and "is a folder; give the file" in str(found.exception)
+
+
 def test_no_question_at_all_is_an_error_with_the_first_reason(trio, tmp_path):
     for path in trio.glob("*/scene.json"):
         path.write_text("{")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.qa.scenes_by_chance import random_scene
 from vlm3r import cli
+from vlm3r.commands import scenes as command
 from vlm3r.errors import UserError
 from vlm3r.processing.video import decode_indices
 from vlm3r.scenes.cut import Cut, CutTask, cut_scene
@@ -73,6 +75,43 @@ def test_a_scene_without_a_video_is_refused(walk: Path, tmp_path: Path) -> None:
     write_scene(replace(read_scene(walk), video=None), walk)
     with pytest.raises(UserError, match="has no video"):
         cut_scene(CutTask(walk, tmp_path / "clips", 1, 1, 0))
+
+
+def test_a_scene_whose_id_is_a_path_gives_clips_inside_the_folder(walk: Path, tmp_path: Path) -> None:
+    name = walk.parent.name
+    write_scene(replace(read_scene(walk), scene_id="../elsewhere"), walk)
+    assert cut_scene(CutTask(walk, tmp_path / "new" / "clips", 1, 1, 0)) == Cut(1, 0)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clips"]
+    assert [path.name.rpartition("_")[0] for path in (tmp_path / "new" / "clips").iterdir()] == [name]
+
+
+def test_a_copy_of_a_scene_in_another_folder_gives_clips_of_its_own(walk: Path, tmp_path: Path) -> None:
+    twin = Path(shutil.copytree(walk.parent, tmp_path / "walks" / "twin")) / walk.name
+    assert [cut_scene(CutTask(file, tmp_path / "clips", 1, 2, 0)) for file in (walk, twin)] == [Cut(2, 0), Cut(2, 0)]
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+def test_times_of_no_camera_are_refused(walk: Path, tmp_path: Path, factor: float) -> None:
+    scene = read_scene(walk)
+    frames = tuple(replace(frame, timestamp=factor * (frame.timestamp or 0)) for frame in scene.frames)
+    write_scene(replace(scene, frames=frames), walk)
+    with pytest.raises(UserError, match=r"scene\.json: its timestamps mean .* frames a second; give them in seconds"):
+        cut_scene(CutTask(walk, tmp_path / "clips", 2, 1, 0))
+    assert not (tmp_path / "clips").exists()
+
+
+def test_what_stands_in_a_clips_place_is_kept_and_named(walk: Path, tmp_path: Path) -> None:
+    cut_scene(CutTask(walk, tmp_path / "clips", 1, 1, 0))
+    (clip,) = (tmp_path / "clips").iterdir()
+    (clip / "scene.json").rename(clip / "mine.txt")
+    with pytest.raises(UserError, match="remove what stands there"):
+        cut_scene(CutTask(walk, tmp_path / "clips", 1, 1, 0))
+    assert (clip / "mine.txt").exists()
+
+
+def test_the_command_fails_where_no_scene_has_so_many_frames(walk: Path, tmp_path: Path, capsys) -> None:
+    assert command.cut([tmp_path / "walks"], tmp_path / "c", 1000, 1, 0, workers=1) == 1
+    assert "no scene has 1000 frames that a model sees; give a smaller --frames" in capsys.readouterr().err
 
 
 def test_the_command_counts_what_it_made(walk: Path, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from huggingface_hub import save_torch_state_dict
 
 from vlm3r.checkpoints.files import atomic_folder, read_json, read_model_folder
 from vlm3r.checkpoints.lora import detach_adapter, read_adapter, write_adapter
-from vlm3r.checkpoints.parts import Parts, check_tensors, make_config
+from vlm3r.checkpoints.parts import Parts, check_settings, check_tensors, make_config
 from vlm3r.checkpoints.published import read_generation, read_tokenizer
 from vlm3r.errors import UserError
 from vlm3r.model import VLM3RForConditionalGeneration
@@ -36,6 +36,7 @@ def read_native(folder: Path) -> Parts:
     tokenizer = read_tokenizer(folder)
     saved = read_json(folder / "processor_config.json")
     settings = {name: saved[name] for name in SETTINGS if name in saved}
+    check_settings(settings, str(folder / "processor_config.json"))
     return Parts(config, tensors, adapter, tokenizer, read_generation(folder, tokenizer), settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -55,12 +56,16 @@ class Parts:
         return replace(self, tensors=merge_adapter(self.tensors, self.adapter), adapter=None)
 
     def cast(self, dtype: torch.dtype) -> Parts:
-        """The same model with all its weights, and its adapter's, in another number format."""
+        """The same model with all its weights, and its adapter's, in another number format.
+
+        Raises:
+            UserError: a weight is too large for the format.
+        """
         adapter = self.adapter
         if adapter is not None:
-            matrices = {name: (a.to(dtype), b.to(dtype)) for name, (a, b) in adapter.matrices.items()}
+            matrices = {n: (_cast(n, a, dtype), _cast(n, b, dtype)) for n, (a, b) in adapter.matrices.items()}
             adapter = replace(adapter, matrices=matrices)
-        return replace(self, tensors={name: t.to(dtype) for name, t in self.tensors.items()}, adapter=adapter)
+        return replace(self, tensors={n: _cast(n, t, dtype) for n, t in self.tensors.items()}, adapter=adapter)
 
     def without_geometry(self) -> Parts:
         """The plain video language model: no geometry encoder, no fusion."""
@@ -76,6 +81,15 @@ class Parts:
             encoder = CUT3R(CUT3RConfig.from_dict(self.config.geometry_config or {}))
         encoder.load_state_dict(state, assign=True)
         return encoder
+
+
+def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    result = tensor.to(dtype)
+    narrower = torch.finfo(dtype).max < torch.finfo(tensor.dtype).max
+    if narrower and bool(result.isinf().any()) and not bool(tensor.isinf().any()):
+        shown = str(dtype).removeprefix("torch.")
+        raise UserError(f"{name}: holds numbers too large for {shown}; keep its format, or take another one")
+    return result
 
 
 def make_config(fields: Mapping[str, Any], source: str) -> VLM3RConfig:
@@ -95,6 +109,36 @@ def make_config(fields: Mapping[str, Any], source: str) -> VLM3RConfig:
         raise UserError(f"{source}: no usable configuration: {reason}") from error
 
 
+def check_settings(settings: Mapping[str, Any], source: str) -> None:
+    """Raise unless the processor can work with these settings; those that are absent keep their defaults.
+
+    Args:
+        settings: as `Parts.settings`.
+        source: what the message calls the file that they stand in.
+
+    Raises:
+        UserError: a value of another kind, or a number that nothing can have.
+    """
+    for name, value in settings.items():
+        if name in ("num_frames", "max_length"):
+            fits, wanted = type(value) is int and value >= 1, "a whole number of at least 1"
+        elif name == "video_fps":
+            fits, wanted = type(value) in (int, float) and 0 < value < math.inf, "a number above 0"
+        else:
+            fits, wanted = type(value) is bool, "true or false"
+        if not fits:
+            raise UserError(f"{source}: {name} is {value!r}; it must be {wanted}")
+
+
+def _check_frame_size(config: VLM3RConfig) -> None:
+    """Raise `ValueError` unless the geometry encoder can read frames of the configured size."""
+    if config.geometry == "none":
+        return
+    side, patch = config.geometry_image_size, CUT3RConfig.from_dict(config.geometry_config or {}).patch_size
+    if side < 1 or side % patch:
+        raise ValueError(f"geometry_image_size must be a positive multiple of the patch size, {patch}, and is {side}")
+
+
 def check_tensors(config: VLM3RConfig, tensors: Mapping[str, Tensor], source: str, fresh: tuple[str, ...] = ()) -> None:
     """Raise unless the weights are exactly those that the configuration asks for.
 
@@ -110,6 +154,7 @@ def check_tensors(config: VLM3RConfig, tensors: Mapping[str, Tensor], source: st
     try:
         with torch.device("meta"):
             wanted = {name: tuple(t.shape) for name, t in VLM3RForConditionalGeneration(config).state_dict().items()}
+        _check_frame_size(config)
     except BAD_SIZES as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{source}: config.json describes no possible model: {reason}") from error

@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase, Qwen2Config,
 from vlm3r.checkpoints import maps
 from vlm3r.checkpoints.files import atomic_folder, read_json, read_model_folder, read_tensors
 from vlm3r.checkpoints.lora import read_adapter, write_adapter, zero_adapter
-from vlm3r.checkpoints.parts import GEOMETRY_PREFIXES, Parts, check_tensors, make_config
+from vlm3r.checkpoints.parts import GEOMETRY_PREFIXES, Parts, check_settings, check_tensors, make_config
 from vlm3r.errors import UserError
 from vlm3r.files import first_line
 from vlm3r.model import VLM3RConfig
@@ -165,6 +165,7 @@ def _settings(raw: Mapping[str, Any], source: str) -> dict[str, Any]:
     length, own = raw.get("tokenizer_model_max_length") or 32768, _own_fields(raw)
     if not isinstance(length, int) or length < 1:
         raise UserError(f"{source}: tokenizer_model_max_length={length!r} is no number of tokens; get the file again")
+    check_settings({name: own[name] for name in OWN_SETTINGS if name in own}, source)
     return {
         "add_time_instruction": bool(raw.get("add_time_instruction", False)),
         "force_sample": bool(raw.get("force_sample", False)),

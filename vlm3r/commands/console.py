@@ -9,8 +9,14 @@ from contextlib import contextmanager
 
 
 def say(text: str) -> None:
-    """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line on standard error; what names of files may hold and no line can, is spelt out, such as `\\x1b`."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    print(shown, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print text on standard output; halves of characters, as names of files may hold, become such as `\\udcff`."""
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"), end="")
 
 
 @contextmanager

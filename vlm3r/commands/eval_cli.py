@@ -53,7 +53,7 @@ def evaluate(
         Path | None, typer.Option(help="Feature store of `vlm3r features extract`. Default: encode the videos.")
     ] = None,
     limit_videos: Annotated[int | None, typer.Option(min=1, help="Only the first so many videos.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames taken from each video.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, max=100_000, help="Frames taken from each video.")] = None,
     time_instruction: Annotated[
         bool | None,
         typer.Option("--time-instruction/--no-time-instruction", help="State frame times. Default: as the preset."),

@@ -13,7 +13,7 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from vlm3r.checkpoints.loading import Attention, Quantization, load
-from vlm3r.commands.console import say, stage
+from vlm3r.commands.console import say, show, stage
 from vlm3r.errors import UserError
 from vlm3r.evaluation.run.benchmark import Benchmark, locate_benchmark
 from vlm3r.evaluation.run.compare import compare_runs
@@ -138,7 +138,7 @@ def _report(benchmark: Benchmark, state: RunState, out: Path, blind: BlindRun | 
         return 1
     report = make_report(benchmark, state, read_run(out)[0], blind=blind)
     write_report(report, out, [record for answers in state.answers.values() for record in answers])
-    print(report_markdown(report), end="")
+    show(report_markdown(report))
     say(f"report written to {out / REPORT_MARKDOWN} and {out / REPORT_PAGE}")
     return 0
 
@@ -147,7 +147,7 @@ def compare(first: Path, second: Path, out: Path | None) -> None:
     """Print a comparison of two runs, and write it where asked to."""
     comparison = compare_runs(first, second)
     text = comparison_markdown(comparison)
-    print(text, end="")
+    show(text)
     if out is not None:
         as_json = out.suffix == ".json"
         write_text(out, json.dumps(comparison, indent=2, ensure_ascii=False) + "\n" if as_json else text)

@@ -15,7 +15,8 @@ Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id. De
 Base = Annotated[str | None, typer.Option(help="Base model of a LoRA checkpoint.")]
 Geometry = Annotated[str | None, typer.Option(help="CUT3R file, folder or hub id.")]
 Frames = Annotated[
-    int | None, typer.Option(min=1, help="Frames taken from each video. Default: the checkpoint's own number.")
+    int | None,
+    typer.Option(min=1, max=100_000, help="Frames taken from each video. Default: the checkpoint's own number."),
 ]
 
 
@@ -48,7 +49,7 @@ def extract(
     ] = None,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="Local processes, or a Ray cluster.")] = "local",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto and cuda use every GPU.")] = "auto",
-    shard_size: Annotated[float, typer.Option(min=1, help="Size of a shard in MB; bounds memory.")] = 256,
+    shard_size: Annotated[float, typer.Option(min=1, max=1e6, help="Size of a shard in MB; bounds memory.")] = 256,
     dtype: Annotated[Literal["bfloat16", "float32"], typer.Option(help="Number format of the store.")] = "bfloat16",
 ) -> None:
     """Store the encoders' tokens of many videos; continues after a stop, and lists unusable videos in skipped.jsonl."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm3r.commands.console import say, stage
+from vlm3r.errors import UserError
 from vlm3r.files import write_text
 from vlm3r.training.geometry.measure import MeasureOptions, measure, save_constant
 from vlm3r.training.geometry.recipe import read_geometry_recipe
@@ -33,16 +34,21 @@ def train(recipe_file: Path, overrides: Sequence[str]) -> None:
     print(folder)
 
 
-def evaluate(options: MeasureOptions, out: Path) -> None:
-    """Measure a model on scenes, write the numbers as JSON, and print them as a table.
+def evaluate(options: MeasureOptions, out: Path) -> int:
+    """Measure a model on scenes, write the numbers as JSON, print them as a table, and return the exit status.
+
+    The status is 1 where a scene was left out.
 
     Raises:
         UserError: see `measure`; or `out` cannot be written.
     """
+    if out.is_dir() or not out.parent.is_dir():
+        raise UserError(f"{out}: cannot be written; give a file as --out, in a folder that exists")
     measured = measure(options)
     _report(measured.problems)
-    write_text(out, json.dumps(measured.report, indent=1) + "\n")
     print(table(measured.report))
+    write_text(out, json.dumps(measured.report, indent=1) + "\n")
+    return 1 if measured.problems else 0
 
 
 def table(report: dict[str, Any]) -> str:

@@ -53,4 +53,4 @@ def evaluate(
     options = MeasureOptions(
         folder, tuple(scenes), tuple(train_scenes), cache, picture_size, image_size, frames, device, workers
     )
-    command.evaluate(options, out)
+    raise typer.Exit(command.evaluate(options, out))

@@ -55,17 +55,28 @@ def generate_file(
 
 def describe_scenes(
     places: Sequence[Path], out: Path, per_kind: int, seed: int, least_frames: int, kinds: str, overwrite: bool
-) -> None:
-    """Write descriptions of scenes and say how many.
+) -> int:
+    """Write descriptions of scenes, say how many, and return the exit status: 1 where a scene was left out.
 
     Raises:
-        UserError: the file exists already, or a scene cannot be read.
+        UserError: the file exists already, or no scene gave a description.
     """
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder; give the file to write as --out")
     if out.exists() and not overwrite:
         raise UserError(f"{out} exists already: give --overwrite, or another --out")
     chosen = tuple(filter(None, (name.strip() for name in kinds.split(","))))
+    left_out: list[str] = []
     sources = tqdm(find_sources(places), desc="Describing", unit="scene", disable=None)
-    print(f"{describe_file(sources, out, per_kind, seed, least_frames, chosen):,} descriptions in {out}")
+
+    def leave_out(key: str, reason: str) -> None:
+        left_out.append(key)
+        sources.clear()
+        say(f"{key}: left out, {reason}")
+
+    written = describe_file(sources, out, per_kind, seed, least_frames, chosen, leave_out)
+    print(f"{written:,} descriptions in {out}")
+    return 1 if left_out else 0
 
 
 def _report(bar: tqdm, key: str, problems: Sequence[str]) -> None:

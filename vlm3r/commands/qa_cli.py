@@ -103,7 +103,7 @@ def describe(
     """Write training rows that describe scenes in lists: what is seen, where, how far, how large, how often."""
     from vlm3r.commands import qa as command
 
-    command.describe_scenes(scenes, out, per_kind, seed, least_frames, kinds, overwrite)
+    raise typer.Exit(command.describe_scenes(scenes, out, per_kind, seed, least_frames, kinds, overwrite))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from vlm3r.commands.console import say
 from vlm3r.errors import UserError
 from vlm3r.files import first_line
 from vlm3r.scenes.cut import CutTask, cut_scene
-from vlm3r.scenes.storage import find_scenes
+from vlm3r.scenes.storage import find_scenes, folder_name
 from vlm3r.scenes.synthetic.generate import RoomTask, make_scene
 from vlm3r.scenes.synthetic.settings import SceneSettings
 from vlm3r.workers import default_workers, run
@@ -63,15 +63,15 @@ def generate(
 
 
 def cut(scenes: Sequence[Path], out: Path, frames: int, clips: int, seed: int, workers: int | None = None) -> int:
-    """Cut clips from all scenes below some folders; the exit status, 1 where a scene failed.
+    """Cut clips from all scenes below some folders; the exit status, 1 where a scene failed or there is no clip.
 
     Raises:
         UserError: a folder holds no scenes, two scenes share their name, or `out` cannot be made.
     """
     files = [file for folder in scenes for file in find_scenes(folder)]
-    twice = [name for name, count in Counter(file.parent.name for file in files).items() if count > 1]
+    twice = [name for name, count in Counter(map(folder_name, files)).items() if count > 1]
     if twice:
-        raise UserError(f"{twice[0]}: is in two of the folders, and clips are named by their scene; give one of them")
+        raise UserError(f"{twice[0]}: is in two of the folders, and clips are named by it; give one of them")
     out = _made(out)
     tasks = [CutTask(file, out, frames, clips, seed) for file in files]
     made = kept = 0
@@ -81,12 +81,14 @@ def cut(scenes: Sequence[Path], out: Path, frames: int, clips: int, seed: int, w
         for outcome in run(cut_scene, tasks, workers=workers or default_workers()):
             progress.update()
             if outcome.value is None:
-                failures.append(f"{outcome.item.scene}: {outcome.error}")
+                failures.append(_named(outcome.item.scene, outcome.error or "no reason given"))
                 continue
             made, kept = made + outcome.value.made, kept + outcome.value.kept
     _show(failures)
     print(f"{made + kept} clips of {frames} frames from {len(tasks)} scenes in {out}: {made} made, {kept} were there")
-    return 1 if failures else 0
+    if not failures and not made + kept:
+        say(f"no scene has {frames} frames that a model sees; give a smaller --frames")
+    return 1 if failures or not made + kept else 0
 
 
 def _made(out: Path) -> Path:
@@ -97,6 +99,11 @@ def _made(out: Path) -> Path:
     except OSError as error:
         raise UserError(f"{out}: cannot be made ({first_line(error)}); choose another --out") from error
     return out
+
+
+def _named(file: Path, reason: str) -> str:
+    """The reason, behind the file's name unless it has it."""
+    return reason if str(file) in reason else f"{file}: {reason}"
 
 
 def _show(failures: Sequence[str]) -> None:

@@ -53,11 +53,15 @@ def describe_file(
     seed: int = 0,
     least_frames: int = 0,
     kinds: Sequence[str] = (),
+    report: Callable[[str, str], object] | None = None,
 ) -> int:
     """Write training rows with descriptions of scenes of at least so many frames; the number of rows.
 
+    A scene that cannot be read is left out, and `report` is told its key and the reason; without a `report` it is an
+    error.
+
     Raises:
-        UserError: a scene cannot be read, none is given, a kind is unknown, or the file cannot be written.
+        UserError: no scene gave a description, a kind is unknown, or the file cannot be written.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -65,7 +69,14 @@ def describe_file(
     written = 0
     with replacing(out) as building, building.open("w", encoding="utf-8") as file:
         for source in sources:
-            for row in describe(source, per_kind, seed, least_frames, kinds):
+            try:
+                rows = list(describe(source, per_kind, seed, least_frames, kinds))
+            except UserError as error:
+                if report is None:
+                    raise
+                report(source.key, str(error))
+                continue
+            for row in rows:
                 file.write(json.dumps(row, separators=(",", ":")) + "\n")
                 written += 1
         if not written:

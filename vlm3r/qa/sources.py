@@ -63,6 +63,7 @@ def find_sources(places: Sequence[Path], frames_files: Sequence[Path] = ()) -> I
     for place in places:
         if not place.exists():
             raise UserError(f"{place}: no such file or folder; give scene folders or a published metadata file")
+    for place in places:
         if place.is_dir():
             yield from _in_folder(place)
         else:

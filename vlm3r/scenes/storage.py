@@ -49,6 +49,11 @@ def find_scenes(folder: str | Path) -> Iterator[Path]:
         raise UserError(f"{folder}: holds no {SCENE_FILE}; make scenes with `vlm3r scenes generate --out {folder}`")
 
 
+def folder_name(scene_file: Path) -> str:
+    """The name of the folder that a scene file stands in, also where its path is relative or ends in `..`."""
+    return scene_file.parent.resolve().name
+
+
 def write_scene(scene: Scene, path: str | Path) -> None:
     """Write a scene as JSON; the file appears whole or not at all."""
     write_text(Path(path), json.dumps(scene_record(scene), allow_nan=False) + "\n")

@@ -136,8 +136,14 @@ class CUT3R(Backbone):
 
     @classmethod
     def _with_weights(cls, config: CUT3RConfig, weights: Mapping[str, Tensor], where: str) -> CUT3R:
-        with torch.device("meta"):
-            model = cls(config)
+        try:
+            with torch.device("meta"):
+                model = cls(config)
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise checkpoint.CheckpointError(
+                f"{where}: its configuration fits no model ({reason}); get it again"
+            ) from error
         checkpoint.check_keys(model.state_dict(), weights, where)
         model.load_state_dict(weights, assign=True)
         return model

@@ -29,6 +29,7 @@ BAD = {
     row(ground_truth=None): "no letter",
     row(question_type="object_counting", ground_truth="many"): "not a number",
     row(question_type="object_counting", ground_truth="nan"): "not a finite number",
+    row(video_path=["scene0.mp4"]): "video_path is ['scene0.mp4'], not text",
     row(video_path=None, dataset=None): "no video to ask about",
     "[" * 100_000: "no row of questions",
     row(question="half of a character: \ud800"): "surrogates not allowed",

@@ -101,7 +101,17 @@ def test_questions_that_share_an_id_only_are_not_paired(tmp_path):
         compare_runs(first, second)
 
 
-@pytest.mark.parametrize("change", [{"published": "x"}, {"scene": None}, {"answer": 3}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"published": "x"},
+        {"published": float("nan")},
+        {"robust": 1e308},
+        {"scene": None},
+        {"answer": 3},
+        {"question_type": "object_colour"},
+    ],
+)
 def test_an_answer_with_a_field_of_another_type_is_named_by_its_line(runs, change):
     file = runs[1] / ANSWERS
     lines = file.read_text().splitlines()

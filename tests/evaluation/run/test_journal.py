@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from vlm3r.errors import UserError
@@ -49,10 +47,13 @@ def test_zeros_that_a_power_cut_leaves_at_the_end_are_cut_off(tmp_path):
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_damage_before_the_end_is_no_kill_and_is_refused(tmp_path, place):
+@pytest.mark.parametrize(
+    "damage", [b"{}\n", b'{"line": 1, "video": [1]}\n', b'{"line": "1", "video": "one"}\n', b"[" * 100_000 + b"\n"]
+)
+def test_damage_before_the_end_is_no_kill_and_is_refused(tmp_path, place, damage):
     run_all(tmp_path)
     lines = (tmp_path / ANSWERS).read_bytes().splitlines(keepends=True)
-    lines[place] = b"{}\n"
+    lines[place] = damage
     (tmp_path / ANSWERS).write_bytes(b"".join(lines))
     with pytest.raises(UserError, match=rf"line {place + 1} is damaged"):
         run_all(tmp_path)
@@ -116,9 +117,10 @@ def test_a_run_is_read_without_its_torn_end_and_not_with_other_damage(tmp_path):
     (tmp_path / ANSWERS).write_bytes(b"x" + whole)
     with pytest.raises(UserError, match="line 1 is damaged"):
         read_run(tmp_path)
-    (tmp_path / RUN).write_text(json.dumps([]))
-    with pytest.raises(UserError, match="no record of a run"):
-        read_run(tmp_path)
+    for text in ("[]", "[" * 100_000):
+        (tmp_path / RUN).write_text(text)
+        with pytest.raises(UserError, match="no record of a run"):
+            read_run(tmp_path)
 
 
 def test_differences_name_nested_values_and_cut_long_ones():

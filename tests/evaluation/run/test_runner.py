@@ -285,6 +285,25 @@ def test_the_command_warns_reports_and_ends_well(cli, spoilt, tmp_path):
     assert json.loads((tmp_path / "flips.json").read_text())["flips"] == {"better": [], "worse": []}
 
 
+@pytest.mark.parametrize("change", [{"published": None}, {"question_type": ["a"]}, {"scene": 7}, {"robust": 1e308}])
+def test_damaged_answers_of_an_earlier_start_are_named_before_anything_is_asked(cli, bench, whole, tmp_path, change):
+    folder = shutil.copytree(whole[0], tmp_path / "run")
+    lines = (folder / ANSWERS).read_text().splitlines(keepends=True)
+    lines[1] = json.dumps(json.loads(lines[1]) | change) + "\n"
+    (folder / ANSWERS).write_text("".join(lines))
+    found = cli("eval", "--benchmark", bench, "--out", folder, "--workers", 1)
+    assert isinstance(found.exception, UserError)
+    assert f"{ANSWERS}: line 2 has no valid {next(iter(change))}; run the evaluation again" in str(found.exception)
+    assert (folder / ANSWERS).read_text() == "".join(lines)
+
+
+def test_a_benchmark_whose_name_is_no_unicode_is_reported(cli, bench, tmp_path):
+    odd = Path(shutil.copy(bench, os.fsdecode(os.fsencode(bench.parent / "odd") + b"\xff.jsonl")))
+    found = cli("eval", "--benchmark", odd, "--out", tmp_path / "run", "--workers", 1, "--limit-videos", 1)
+    assert found.exit_code == 0, found.output
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["benchmark"] == odd.name
+
+
 def test_the_status_is_1_where_nothing_could_be_scored(cli, bench, tmp_path):
     arguments = ("--out", tmp_path / "run", "--workers", 1, "--video-root", tmp_path)
     found = cli("eval", "--benchmark", bench, *arguments)

@@ -75,6 +75,8 @@ def test_videos_come_from_folders_and_from_rows_of_both_kinds(tmp_path: Path):
         ('{"video": 3}', "must be a path"),
         ("[1]", "row 1 is no JSON object"),
         ("{", "cannot be read as rows"),
+        ('{"video": "a"}\n{"video', "cannot be read as rows of questions after row 1"),
+        ("[" * 100_000, "cannot be read as rows"),
     ],
 )
 def test_rows_without_usable_videos_are_named(tmp_path: Path, text: str, message: str):
@@ -82,6 +84,13 @@ def test_rows_without_usable_videos_are_named(tmp_path: Path, text: str, message
     file.write_text(text)
     with pytest.raises(UserError, match=rf"rows\.jsonl: .*{message}"):
         find_videos([], [file])
+
+
+@pytest.mark.parametrize("option", [("--shard-size", "inf"), ("--frames", 10**30)])
+def test_numbers_that_nothing_can_have_are_refused_and_leave_no_store(tmp_path: Path, option: tuple[str, object]):
+    found = vlm3r("extract", "--out", tmp_path / "store", "--videos", tmp_path / "a.mp4", *option)
+    assert found.exit_code == 2 and option[0] in found.output
+    assert not (tmp_path / "store").exists()
 
 
 def test_no_videos_at_all_is_an_error(tmp_path: Path):

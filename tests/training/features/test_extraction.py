@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -139,6 +140,28 @@ def test_unusable_videos_are_listed_with_their_reasons_and_cost_no_other(made: M
     assert "no such video" in summary.failures[str(absent)]
     extract([made.videos[0]], store, options_for(made.source))
     assert (store / "skipped.jsonl").read_text() == ""
+
+
+def test_names_that_are_no_text_and_files_without_end_cost_no_other(made: Made, tmp_path: Path):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\xff.mp4"))
+    shutil.copy(made.videos[0], odd)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    bad = {tmp_path / "pipe.mp4": "is no plain file", tmp_path / "\0.mp4": "is no path of a video"}
+    bad |= {tmp_path / "\ud800.mp4": "is no path of a video"}
+    store = tmp_path / "store"
+    summary = extract([*bad, odd], store, options_for(made.source))
+    assert summary.made == 1 and set(summary.failures) == set(map(str, bad))
+    assert all(reason in summary.failures[str(path)] for path, reason in bad.items())
+    rows = [json.loads(line) for line in (store / "skipped.jsonl").read_text().splitlines()]
+    assert {row["video"] for row in rows} == set(map(str, bad))
+    assert extract([odd], store, options_for(made.source)).present == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 3}', '{"a": [Infinity, 1, "x"]}', "[" * 100_000])
+def test_a_damaged_table_of_videos_is_named_with_its_remedy(made: Made, copy: Path, text: str):
+    (copy / "files.json").write_text(text)
+    with pytest.raises(UserError, match=r"files\.json: damaged .*; delete it, the next extraction makes it"):
+        extract(made.videos, copy, options_for(made.source, dtype="float32"))
 
 
 def test_a_video_that_ends_its_process_does_not_take_its_shard_along(

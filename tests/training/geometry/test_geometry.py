@@ -14,15 +14,18 @@ from cut3r import CUT3R
 from cut3r.sequences import whole
 from cut3r.targets import make_targets
 from PIL import Image
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from vlm3r.commands.geometry import evaluate
 from vlm3r.commands.geometry_cli import app
 from vlm3r.errors import UserError
 from vlm3r.processing.video import decode_indices
 from vlm3r.scenes.storage import SCENE_FILE, read_scene, write_scene
 from vlm3r.scenes.synthetic.generate import RoomTask, make_scene
 from vlm3r.scenes.synthetic.settings import SceneSettings
-from vlm3r.training.geometry.cache import CacheSizes, cache_scene, prepare, read_depth, read_sequence
+from vlm3r.training.geometry.cache import CachedSequences, CacheSizes, cache_scene, prepare, read_depth, read_sequence
+from vlm3r.training.geometry.measure import MeasureOptions
 from vlm3r.training.geometry.recipe import read_geometry_recipe
 
 SIZES = CacheSizes(picture=24, depth=32)
@@ -140,11 +143,43 @@ def test_a_scene_that_cannot_be_used_is_named_and_the_others_serve(
         prepare([scene_file.parent], tmp_path / "cache", SIZES, workers=1)
 
 
+def test_a_scene_whose_id_is_a_path_is_cached_inside_the_folder(scene_file: Path, tmp_path: Path) -> None:
+    write_scene(dataclasses.replace(read_scene(scene_file), scene_id="../elsewhere"), scene_file)
+    cache = tmp_path / "deep" / "cache"
+    cache.mkdir(parents=True)
+    made = cache_scene(scene_file, cache, SIZES)
+    assert made.resolve().parent == cache and made.name.startswith(scene_file.parent.name)
+
+
 def test_a_damaged_depth_map_is_named(tmp_path: Path) -> None:
     path = tmp_path / "000000.png"
     path.write_bytes(b"\x89PNG no more")
     with pytest.raises(UserError, match=r"000000\.png: cannot be read"):
         read_depth(path, 8)
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(UserError, match=r"000000\.png: is a picture of colours"):
+        read_depth(path, 8)
+
+
+def test_a_scene_without_any_known_depth_is_refused(scene_file: Path) -> None:
+    for path in (scene_file.parent / "depth").iterdir():
+        Image.fromarray(np.zeros((4, 4), np.uint16)).save(path)
+    with pytest.raises(UserError, match=r"scene\.json: no depth is known"):
+        read_sequence(scene_file, SIZES)
+
+
+def test_a_cached_sequence_without_frames_is_named(tmp_path: Path) -> None:
+    empty = {"frames": np.zeros((0, 8, 8, 3), np.uint8), "depth": np.zeros((0, 8, 8), np.float16)}
+    poses = {"intrinsics": np.eye(3), "camera_to_world": np.zeros((0, 4, 4))}
+    save_file(empty | poses, tmp_path / "room.safetensors")
+    with pytest.raises(UserError, match=r"room\.safetensors: cannot be read \(0 frames\); delete it"):
+        CachedSequences([tmp_path / "room.safetensors"])[0]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_model_is_read(tmp_path: Path) -> None:
+    for out in (tmp_path, tmp_path / "absent" / "report.json"):
+        with pytest.raises(UserError, match="give a file as --out"):
+            evaluate(MeasureOptions(tmp_path / "no model", (tmp_path,)), out)
 
 
 def test_train_and_evaluate_run_from_scenes_to_a_report(recipe: Path, rooms: Path, tmp_path: Path) -> None:
@@ -167,7 +202,9 @@ def test_train_and_evaluate_run_from_scenes_to_a_report(recipe: Path, rooms: Pat
     assert "world_m" in measured.stdout and "constant answer" in measured.stdout
 
 
-def test_a_model_without_a_recipe_needs_sizes(recipe: Path, rooms: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_recipe_needs_sizes_and_a_broken_scene_changes_the_status(
+    recipe: Path, rooms: Path, scene_file: Path, tmp_path: Path
+) -> None:
     CliRunner().invoke(app, ["train", str(recipe), "training.steps=1"], catch_exceptions=False)
     model = str(tmp_path / "run" / "model")
     arguments = ["evaluate", model, "--scenes", str(rooms), "--cache", str(tmp_path / "cache"), "--workers", "1"]
@@ -176,6 +213,10 @@ def test_a_model_without_a_recipe_needs_sizes(recipe: Path, rooms: Path, tmp_pat
     sizes = ["--picture-size", "24", "--image-size", "32", "--frames", "4", "--out", str(tmp_path / "a.json")]
     assert CliRunner().invoke(app, [*arguments, *sizes], catch_exceptions=False).exit_code == 0
     assert "constant" not in json.loads((tmp_path / "a.json").read_text())
+    (scene_file.parent / "video.mp4").unlink()
+    left_out = CliRunner().invoke(app, [*arguments, "--scenes", str(scene_file.parent), *sizes])
+    assert left_out.exit_code == 1 and scene_file.parent.name in left_out.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["sequences"] == 2
 
 
 @pytest.mark.parametrize(

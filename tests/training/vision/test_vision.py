@@ -63,16 +63,36 @@ def test_the_cache_gives_back_what_was_decoded_and_refuses_damage(rooms: Path, t
         read_patches(path)
 
 
-def test_the_loss_is_the_sigmoid_loss_written_out() -> None:
+@pytest.mark.parametrize("place_weight", [0.0, 2.0])
+def test_the_loss_is_the_sigmoid_loss_and_the_error_of_places_written_out(place_weight: float) -> None:
     torch.manual_seed(0)
     names = ["chair", "office chair"]
-    model = PatchNameModel(VisionTower(tower_config(SMALL)), names, 8, 0.5)
+    model = PatchNameModel(VisionTower(tower_config(SMALL)), names, 8, 0.5, place_weight)
     pixels = torch.randn(2, 3, 32, 32)
     shares = torch.randint(0, 256, (2, 4, 2), dtype=torch.uint8)
     out = model(pixels, shares)
     signs = torch.where(shares >= 127.5, 1.0, -1.0)
     expected = -torch.nn.functional.logsigmoid(signs * out["logits"]).sum(-1).mean()
+    places = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    expected = expected + place_weight * ((model.find(pixels) - places) ** 2).sum(-1).mean()
     torch.testing.assert_close(out["loss"], expected)
+
+
+def test_places_are_learnt_although_frames_are_mirrored(rooms: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    files = [decode_scene(PatchTask(scene, tmp_path, 32, 16)) for scene in find_scenes(rooms)]
+    names = sorted({name for file in files for name in read_patches(file).categories})
+    frames = PatchFrames(files, names, 0, augment=True)
+    model = PatchNameModel(VisionTower(tower_config(SMALL)), names, 8, 0.5, 1.0)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(100):
+        batch = [frames[i] for i in range(len(frames))]
+        loss = model(torch.stack([f["pixel_values"] for f in batch]), torch.stack([f["shares"] for f in batch]))["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    unvaried = PatchFrames(files, names, 0, augment=False)
+    assert evaluate(model, unvaried).misplaced < 0.2, "all in the middle would be off by 0.71 patches"
 
 
 def test_training_learns_writes_an_encoder_and_continues(rooms: Path, tmp_path: Path) -> None:
@@ -108,5 +128,10 @@ def test_frames_are_measured_on_the_device_of_the_model(rooms: Path, tmp_path: P
             assert pixel_values.device == self.bias.device
             return torch.zeros(*pixel_values.shape[:1], 4, len(names))
 
-    model = Elsewhere(VisionTower(tower_config(SMALL)), names, 8, 0.5).to("meta")
-    assert evaluate(model, PatchFrames(files, names, 0, augment=False)).patches > 0
+        def find(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            assert pixel_values.device == self.bias.device
+            return torch.zeros(*pixel_values.shape[:1], 4, 2)
+
+    model = Elsewhere(VisionTower(tower_config(SMALL)), names, 8, 0.5, 1.0).to("meta")
+    scores = evaluate(model, PatchFrames(files, names, 0, augment=False))
+    assert scores.patches > 0 and scores.misplaced == pytest.approx(0.5**0.5)

@@ -169,7 +169,9 @@ def _question(number: int, value: Any) -> tuple[str, Question]:
 def _video_of(row: Mapping[str, Any]) -> str:
     """The video's path; published VSI-Bench rows name only data set and scene."""
     if row.get("video_path"):
-        return str(row["video_path"])
+        if not isinstance(row["video_path"], str):
+            raise UserError(f"video_path is {row['video_path']!r}, not text")
+        return row["video_path"]
     if not row.get("dataset"):
         raise UserError("neither video_path nor dataset is given, so that there is no video to ask about")
     return f"{row['dataset']}/{row['scene_name']}.mp4"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,7 @@ from vlm3r.errors import UserError
 from vlm3r.evaluation.metrics import PROTOCOLS
 from vlm3r.evaluation.run.bootstrap import RESAMPLES, Name, belongs, difference_intervals, tabulate
 from vlm3r.evaluation.run.fingerprints import differences
-from vlm3r.evaluation.run.journal import ANSWERS, Record, read_run
-
-READ: Mapping[str, type | tuple[type, ...]] = {
-    "line": int,
-    "question_type": str,
-    "scene": str,
-    "target": str,
-    "answer": str,
-    **dict.fromkeys(PROTOCOLS, (int, float)),
-}
-"""Fields of an answer that a comparison reads."""
+from vlm3r.evaluation.run.journal import Record, check_answers, read_run
 
 Key = tuple[str, str, str, str, int]
 
@@ -63,7 +53,7 @@ def compare_runs(first: Path, second: Path, seed: int = 0, resamples: int = RESA
         ],
         "flips": {
             way: [
-                {name: before[name] for name in ("id", "line", "question_type", "scene", "target")}
+                {name: before.get(name) for name in ("id", "line", "question_type", "scene", "target")}
                 | {"first": before["answer"], "second": after["answer"]}
                 for before, after in pairs
             ]
@@ -79,12 +69,7 @@ def read_checked(folder: Path) -> tuple[Record, list[Record]]:
         UserError: the folder holds no run, or a damaged one.
     """
     fingerprint, answers = read_run(folder)
-    for number, record in enumerate(answers, 1):
-        wrong = [name for name, kind in READ.items() if not isinstance(record.get(name), kind)]
-        if wrong:
-            raise UserError(
-                f"{folder / ANSWERS}: line {number} has no valid {wrong[0]}; run the evaluation again in another folder"
-            )
+    check_answers(answers, folder)
     return fingerprint, answers
 
 

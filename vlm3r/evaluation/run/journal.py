@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from vlm3r.errors import UserError
+from vlm3r.evaluation.metrics import PROTOCOLS
 from vlm3r.evaluation.run.fingerprints import differences
 from vlm3r.files import first_line, write_text
+from vlm3r.qa.types import question_type
 
 ANSWERS = "answers.jsonl"
 PART, PARTS = "answers.{}.jsonl", "answers.*.jsonl"
 RUN = "run.json"
 SHOWN = 6
 Record = dict[str, Any]
+READ: Mapping[str, type | tuple[type, ...]] = {
+    "question_type": str,
+    "scene": str,
+    "target": str,
+    "answer": str,
+    **dict.fromkeys(PROTOCOLS, (int, float)),
+    **dict.fromkeys((f"{protocol}_problem" for protocol in PROTOCOLS), (str, type(None))),
+}
+"""Fields of an answer that reports and comparisons read."""
 
 
 class Journal:
@@ -130,6 +141,26 @@ def read_run(folder: Path) -> tuple[Record, list[Record]]:
     return fingerprint, whole
 
 
+def check_answers(answers: Iterable[Record], folder: Path) -> None:
+    """Raise unless each answer, from the first line of the run's file on, has what reports and comparisons read of it.
+
+    Raises:
+        UserError: names the line, and the field that is missing or holds something impossible.
+    """
+    for number, record in enumerate(answers, 1):
+        wrong = next((name for name, kind in READ.items() if not isinstance(record.get(name), kind)), None)
+        wrong = wrong or next((name for name in PROTOCOLS if not 0 <= record[name] <= 1), None)
+        if wrong is None:
+            try:
+                question_type(record["question_type"])
+            except UserError:
+                wrong = "question_type"
+        if wrong is not None:
+            raise UserError(
+                f"{folder / ANSWERS}: line {number} has no valid {wrong}; run the evaluation again in another folder"
+            )
+
+
 def _check_run(folder: Path, fingerprint: Mapping[str, Any], begun: bool) -> None:
     if not (folder / RUN).exists():
         if begun:
@@ -148,7 +179,7 @@ def _check_run(folder: Path, fingerprint: Mapping[str, Any], begun: bool) -> Non
 def _read_fingerprint(folder: Path) -> Record:
     try:
         found = json.loads((folder / RUN).read_bytes())["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{folder / RUN}: is no record of a run ({first_line(error)}); name a run's folder") from None
     if not isinstance(found, dict):
         raise UserError(f"{folder / RUN}: is no record of a run; name a run's folder")
@@ -190,9 +221,10 @@ def _parse(line: bytes) -> Record | None:
         return None
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and "video" in record and "line" in record else None
+    named = isinstance(record, dict) and isinstance(record.get("video"), str) and isinstance(record.get("line"), int)
+    return record if named else None
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def _is_zero(question: Question) -> bool:
 
 def _reasons(records: Iterable[Record], protocol: str) -> dict[str, int]:
     """How often each reason for a score of 0 occurs, the most frequent first."""
-    reasons = (record[f"{protocol}_problem"] for record in records)
+    reasons = (record.get(f"{protocol}_problem") for record in records)
     return dict(Counter(reason for reason in reasons if reason).most_common())
 
 

@@ -16,7 +16,7 @@ from vlm3r.evaluation.run.asking import ask_opened, clip_reader, open_clip, samp
 from vlm3r.evaluation.run.benchmark import Benchmark, Question, VideoQuestions, find_video
 from vlm3r.evaluation.run.clips import Clip, ClipTask, TokenStore
 from vlm3r.evaluation.run.fingerprints import short_hash
-from vlm3r.evaluation.run.journal import Journal, Record, open_journal, open_part
+from vlm3r.evaluation.run.journal import Journal, Record, check_answers, open_journal, open_part
 from vlm3r.evaluation.run.permute import permute_options
 from vlm3r.evaluation.run.presets import LONGEST, Choices
 from vlm3r.evaluation.run.probes import CHANGING, FEATURES, Probe, partners
@@ -109,8 +109,8 @@ def evaluate(
         processes: those that share the run; all are given the same arguments.
 
     Raises:
-        UserError: the folder holds another run, or a probe does not fit the model or the benchmark; another process has
-            ended.
+        UserError: the folder holds another run or damaged answers, or a probe does not fit the model or the benchmark;
+            another process has ended.
     """
     _check_probe(model, options.probe)
     if store is not None and sampling_of(processor, options.choices) != processor.sampling:
@@ -130,6 +130,7 @@ def evaluate(
         processes.gather(state)
         return state
     with open_journal(folder, fingerprint, expected) as journal:
+        check_answers((record for answers in journal.done.values() for record in answers), folder)
         done = processes.from_main(list(journal.done))
         shares = processes.gather(asker.ask(chosen, done, journal, processes))
         journal.take_in_parts()

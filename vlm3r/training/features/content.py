@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlm3r.checkpoints.files import read_json
 from vlm3r.errors import UserError
 from vlm3r.files import expand_home, first_line, write_text
 from vlm3r.processing.image_frames import list_images
@@ -46,6 +46,8 @@ def stamp_of(path: str | Path) -> Stamp | None:
         return None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)}); check its permissions") from error
+    if not all(stat.S_ISREG(entry.st_mode) for entry in found):
+        raise UserError(f"{path}: is no plain file; give a video file or a folder of frames")
     return Stamp(sum(entry.st_size for entry in found), max(entry.st_mtime_ns for entry in found))
 
 
@@ -99,9 +101,9 @@ class FileTable:
         if not path.is_file():
             return cls(folder)
         try:
-            rows = read_json(path).items()
+            rows = json.loads(path.read_text(encoding="utf-8")).items()
             return cls(folder, {name: (Stamp(int(row[0]), int(row[1])), str(row[2])) for name, row in rows})
-        except (LookupError, TypeError, ValueError) as error:
+        except (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: damaged ({first_line(error)}); delete it, the next extraction makes it"
             ) from error

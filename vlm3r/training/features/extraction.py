@@ -209,6 +209,8 @@ def _hash_one(table: FileTable, path: str) -> VideoTask | dict[str, str]:
         content = table.current(path)
     except UserError as error:
         return {path: str(error)}
+    except ValueError as error:  # a zero or half of a character in its name
+        return {path: f"{path}: is no path of a video ({first_line(error)}); correct it in the file that names it"}
     assert stamp is not None
     return VideoTask(path, content, stamp, ())
 

@@ -110,7 +110,7 @@ def read_records(path: Path) -> tuple[VideoRecord, ...]:
         if str(zlib.crc32(header[RECORDS].encode())) != header[RECORDS_CHECKSUM]:
             raise ValueError("the checksum of its records differs")
         rows = json.loads(header[RECORDS])
-    except (SafetensorError, OSError, ValueError, LookupError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, RecursionError) as error:
         raise UserError(f"{path}: truncated or no shard ({first_line(error)}); {EXTRACT_AGAIN}") from error
     videos = tuple(parse_settings(VideoRecord, row, str(path)) for row in rows)
     if lost := {name for video in videos for name in tensor_names(video).values()} - names:

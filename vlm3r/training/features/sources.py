@@ -62,6 +62,7 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: the file is missing, or holds something else.
     """
+    number = 0
     try:
         with file.open(encoding="utf-8") as lines:
             if file.suffix == ".json":
@@ -72,7 +73,12 @@ def read_rows(file: Path) -> Iterator[dict[str, Any]]:
                 rows = (json.loads(line) for line in lines if line.strip())
             for number, row in enumerate(rows, 1):
                 if not isinstance(row, dict):
-                    raise UserError(f"{file}: row {number} is no JSON object")
+                    raise UserError(f"{file}: row {number} is no JSON object; correct it or take it out")
                 yield row
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read as rows of questions ({first_line(error)})") from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({first_line(error)}); give a file of questions") from error
+    except (ValueError, RecursionError) as error:
+        place = "" if file.suffix == ".json" else f" after row {number}"
+        raise UserError(
+            f"{file}: cannot be read as rows of questions{place} ({first_line(error)}); correct it, or write it again"
+        ) from error

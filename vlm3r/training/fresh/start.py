@@ -9,9 +9,12 @@ Self-Attention Layers"); the backward-looking heads use what rotary positions ma
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Qwen2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
 EMBEDDING_SCALE = 20.0
 """Times the usual spread: blocks must not drown the tokens themselves."""
@@ -37,15 +40,16 @@ def copying_start(model: Qwen2ForCausalLM, generator: torch.Generator) -> None:
         model: a Qwen2 with untied embeddings and ordinary rotary positions, fresh from its own initialisation.
         generator: of the noise.
     """
-    embedding = model.get_input_embeddings().weight
-    embedding.mul_(EMBEDDING_SCALE)
-    model.get_output_embeddings().weight.copy_(HEAD_SCALE * embedding)
-    for layer in model.model.layers:
-        _match_and_copy(layer.self_attn, generator)
-    _look_back(model.model.layers[0].self_attn, model.model.rotary_emb.inv_freq)
+    embedding = model.model.embed_tokens.weight
+    embedding.data.mul_(EMBEDDING_SCALE)
+    model.lm_head.weight.data.copy_(HEAD_SCALE * embedding)
+    blocks: list[Any] = list(model.model.layers)
+    for block in blocks:
+        _match_and_copy(block.self_attn, generator)
+    _look_back(blocks[0].self_attn, model.model.rotary_emb.get_buffer("inv_freq"))
 
 
-def _match_and_copy(attention: nn.Module, generator: torch.Generator) -> None:
+def _match_and_copy(attention: Qwen2Attention, generator: torch.Generator) -> None:
     """Keys like queries: tokens look at their like. Outputs like transposed values: what is looked at is passed on."""
     size: int = attention.head_dim
     query, key, value = (getattr(attention, f"{name}_proj").weight for name in "qkv")
@@ -64,7 +68,7 @@ def _mixed(like: Tensor, shares: tuple[float, float], generator: torch.Generator
     return shares[0] * like + shares[1] * noise
 
 
-def _look_back(attention: nn.Module, frequencies: Tensor) -> None:
+def _look_back(attention: Qwen2Attention, frequencies: Tensor) -> None:
     """Biases by which head `h` looks `h + 1` tokens back.
 
     Rotary positions turn the planes of a query and a key by `frequency * place`. A key bias along a plane's first axis

@@ -24,7 +24,7 @@ from vlm3r.errors import UserError
 from vlm3r.files import first_line, replacing
 from vlm3r.processing.video import decode_indices
 from vlm3r.scenes.schema import Frame, Intrinsics, Scene
-from vlm3r.scenes.storage import find_scenes, read_scene
+from vlm3r.scenes.storage import find_scenes, folder_name, read_scene
 from vlm3r.workers import default_workers, run
 
 CACHE_VERSION = 1
@@ -59,8 +59,11 @@ class CachedSequences:
         """
         path = self.files[index]
         try:
-            return RGBDSequence(**load_file(path))
-        except (OSError, SafetensorError, TypeError) as error:
+            sequence = RGBDSequence(**load_file(path))
+            if len(sequence.frames) < FEWEST_FRAMES:
+                raise ValueError(f"{len(sequence.frames)} frames")
+            return sequence
+        except (OSError, SafetensorError, TypeError, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({first_line(error)}); delete it and run again") from error
 
 
@@ -109,7 +112,8 @@ def cache_scene(scene_file: Path, cache: Path, sizes: CacheSizes) -> Path:
         UserError: the scene has no video, camera or depth, fewer than two usable frames, or a damaged file.
     """
     scene = read_scene(scene_file)
-    target = cache / f"{scene.scene_id}-{_key(scene_file, scene, sizes)}.safetensors"
+    # Not the scene's id, which may be any text, also a path that leaves the cache.
+    target = cache / f"{folder_name(scene_file)}-{_key(scene_file, scene, sizes)}.safetensors"
     if not target.exists():
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(read_sequence(scene_file, sizes)).items()}
         with replacing(target) as building:
@@ -137,6 +141,8 @@ def read_sequence(scene_file: Path, sizes: CacheSizes) -> RGBDSequence:
     side = (sizes.picture, sizes.picture)
     pictures = [np.asarray(Image.fromarray(f).resize(side, Image.Resampling.BICUBIC)) for f in decoded.frames]
     depth = [read_depth(folder / str(frame.depth), sizes.depth) for frame in frames]
+    if not np.any(depth):
+        raise UserError(f"{scene_file}: no depth is known in any of its frames; make the scene again")
     return RGBDSequence(
         frames=np.stack(pictures),
         depth=np.stack(depth).astype(np.float16),
@@ -156,6 +162,8 @@ def read_depth(path: Path, side: int) -> NDArray[np.float32]:
             depth = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({first_line(error)}); make the scene again") from error
+    if depth.ndim != 2:
+        raise UserError(f"{path}: is a picture of colours, not of depth; make the scene again")
     rows, columns = (((np.arange(side) + 0.5) * length / side).astype(int) for length in depth.shape)
     return (depth[rows[:, None], columns] / MILLIMETRES).astype(np.float32)
 
@@ -183,6 +191,6 @@ def _key(scene_file: Path, scene: Scene, sizes: CacheSizes) -> str:
         for frame in scene.seen_frames:
             if frame.depth is not None:
                 digest.update(f"{frame.depth} {(folder / frame.depth).stat().st_size}\n".encode())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{folder}: a file is missing ({first_line(error)}); make the scene again") from error
     return digest.hexdigest()[:16]

@@ -56,32 +56,55 @@ class PatchNameModel(nn.Module):
     """A visual encoder and the names that its patches are told apart by.
 
     Per patch and name there is one yes-or-no question, answered by the sigmoid of the scaled cosine of the two vectors,
-    as SigLIP does for whole pictures and captions.
+    as SigLIP does for whole pictures and captions. Captions also say where things are, names do not: a linear layer
+    reads each patch's place from its token, or the encoder would forget it (of mirrored frames, left and right).
     """
 
-    def __init__(self, tower: VisionTower, names: Sequence[str], width: int, present_share: float):
+    def __init__(self, tower: VisionTower, names: Sequence[str], width: int, present_share: float, place_weight: float):
         super().__init__()
         self.tower = tower
         self.names = NameEncoder(names, width)
         self.norm = nn.LayerNorm(tower.config.hidden_size)
         self.project = nn.Linear(tower.config.hidden_size, width)
+        self.place = nn.Linear(tower.config.hidden_size, 2)
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         self.bias = nn.Parameter(torch.tensor(INITIAL_BIAS))
-        self.present_share = present_share
+        self.present_share, self.place_weight = present_share, place_weight
+        side = tower.config.image_size // tower.config.patch_size
+        self.register_buffer("places", patch_places(side), persistent=False)
 
     def match(self, pixel_values: Tensor) -> Tensor:
         """Logits `(frame, patch, name)` that a patch of `pixel_values` `(frame, 3, H, W)` shows a name's category."""
-        patches = F.normalize(self.project(self.norm(self.tower(pixel_values))), dim=-1)
-        return self.log_scale.exp() * (patches @ self.names().T) + self.bias
+        return self._match(self._tokens(pixel_values))
+
+    def find(self, pixel_values: Tensor) -> Tensor:
+        """Where patches lie in their frame, as read from their tokens: `(frame, patch, 2)`, x and y from -1 to 1."""
+        return self.place(self._tokens(pixel_values))
+
+    def _tokens(self, pixel_values: Tensor) -> Tensor:
+        return self.norm(self.tower(pixel_values))
+
+    def _match(self, tokens: Tensor) -> Tensor:
+        return self.log_scale.exp() * (F.normalize(self.project(tokens), dim=-1) @ self.names().T) + self.bias
 
     def forward(self, pixel_values: Tensor, shares: Tensor) -> dict[str, Tensor]:
-        """The loss: binary cross-entropies summed over names, mean over patches.
+        """The loss: binary cross-entropies summed over names, and places' weighted squared error; mean over patches.
 
         Args:
             pixel_values: `(frame, 3, H, W)`, normalised.
             shares: `(frame, patch, name)`, the share of the patch that each category covers, in 255ths.
         """
-        logits = self.match(pixel_values).float()
+        tokens = self._tokens(pixel_values)
+        logits = self._match(tokens).float()
         present = (shares >= self.present_share * 255).float()
         losses = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
-        return {"loss": losses.sum(-1).mean(), "logits": logits}
+        places: Any = self.places
+        misplaced = (self.place(tokens).float() - places).square().sum(-1).mean()
+        return {"loss": losses.sum(-1).mean() + self.place_weight * misplaced, "logits": logits}
+
+
+def patch_places(side: int) -> Tensor:
+    """Centres of `side` by `side` patches, row by row: `(patch, 2)`, x to the right and y down, from -1 to 1."""
+    centres = (torch.arange(side) + 0.5) * 2 / side - 1
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack((x, y), -1).flatten(0, 1)

@@ -55,6 +55,8 @@ class VisionRecipe:
     """Width of the space in which patches and names meet."""
     present_share: float = 0.1
     """A patch shows a category that covers at least this share of its pixels."""
+    place_weight: float = 1.0
+    """Weight of the patches' places in the loss; at 0 the encoder of mirrored frames forgets left and right."""
     steps: int = 3000
     """Optimiser steps."""
     batch_size: int = 64
@@ -87,6 +89,8 @@ class VisionRecipe:
             raise ValueError(
                 "text_width, steps, batch_size, save_every and workers must be 1 or more, held_out 0 or more"
             )
+        if self.place_weight < 0:
+            raise ValueError("place_weight must be 0 or more")
         if self.learning_rate <= 0 or not 0 <= self.warmup < 1 or self.weight_decay < 0:
             raise ValueError("learning_rate must be above 0, warmup at least 0 and below 1, weight_decay at least 0")
         if self.text_width > LARGEST_SIZE or not 0 <= self.seed < SEEDS:

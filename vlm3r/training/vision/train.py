@@ -25,7 +25,7 @@ from vlm3r.files import first_line, write_text
 from vlm3r.model.vision import VisionTower
 from vlm3r.scenes.storage import find_scenes
 from vlm3r.training.settings import settings_record
-from vlm3r.training.vision.contrast import PatchNameModel, tower_config
+from vlm3r.training.vision.contrast import PatchNameModel, patch_places, tower_config
 from vlm3r.training.vision.patches import Patches, PatchTask, decode_scene, read_patches
 from vlm3r.training.vision.recipe import VisionRecipe
 from vlm3r.workers import run
@@ -45,6 +45,8 @@ class VisionScores:
     """The same for the name that is right most often."""
     patches: int
     """Patches that were asked about."""
+    misplaced: float
+    """Mean distance of the places that a linear layer reads from the tokens, in widths of a patch."""
 
 
 class PatchFrames(Dataset[dict[str, Tensor]]):
@@ -95,7 +97,7 @@ def train_vision(recipe: VisionRecipe) -> VisionScores:
     names = sorted({name for path in files for name in read_patches(path).categories})
     set_seed(recipe.seed)
     tower = VisionTower(tower_config(recipe.tower))
-    model = PatchNameModel(tower, names, recipe.text_width, recipe.present_share)
+    model = PatchNameModel(tower, names, recipe.text_width, recipe.present_share, recipe.place_weight)
     frames = PatchFrames(seen, names, recipe.seed, augment=True)
     arguments = _arguments(recipe)
     trainer = Trainer(model, arguments, train_dataset=frames, optimizers=(_optimiser(model, recipe), None))
@@ -136,13 +138,18 @@ def evaluate(model: PatchNameModel, frames: PatchFrames) -> VisionScores:
     right = total = 0
     counts = torch.zeros(frames.width)
     device = model.bias.device
+    apart: list[Tensor] = []
     for pixels, shares in _batches(frames):
         clear = shares.max(-1).values >= 128
         truth = shares.argmax(-1)[clear]
         best = model.match(pixels.to(device)).argmax(-1).cpu()[clear]
+        side = round(shares.shape[1] ** 0.5)
+        found = model.find(pixels.to(device)).cpu()
+        apart.append((found - patch_places(side)).norm(dim=-1).flatten() * side / 2)
         right, total = right + int((best == truth).sum()), total + len(truth)
         counts += torch.bincount(truth, minlength=frames.width)
-    return VisionScores(right / max(total, 1), float(counts.max()) / max(total, 1), total)
+    misplaced = float(torch.cat(apart).mean()) if apart else 0.0
+    return VisionScores(right / max(total, 1), float(counts.max()) / max(total, 1), total, misplaced)
 
 
 def _batches(frames: PatchFrames, size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
