@@ -20,15 +20,23 @@ SIDE = 28
 def loaded_with_noise(attention: str = "sdpa"):
     """The embedded model with a language model that hangs on every word, and stops sooner or later."""
     model, processor = load(device="cpu", dtype="float32", attention=attention)  # pyright: ignore
-    generator = torch.Generator().manual_seed(0)
-    for name, weight in model.language_model.named_parameters():
-        if weight.ndim == 2:
-            scale = 1.0 if "embed" in name else 4 * weight.shape[1] ** -0.5
-            weight.data = scale * torch.randn(weight.shape, generator=generator)
+    fill_with_noise(model.language_model)
+    model.fusion.out_norm.weight.data.fill_(1.0)  # geometry counts, whatever the embedded model learnt
     model.generation_config = copy.deepcopy(model.generation_config)
     model.generation_config.eos_token_id = list(range(0, 686, 5))
     model.generation_config.repetition_penalty = 1.3
     return model, processor
+
+
+def fill_with_noise(language_model: torch.nn.Module) -> None:
+    """Replace what a language model learnt: matrices by noise, norms and biases by what they start as."""
+    generator = torch.Generator().manual_seed(0)
+    for name, weight in language_model.named_parameters():
+        if weight.ndim == 2:
+            scale = 1.0 if "embed" in name else 4 * weight.shape[1] ** -0.5
+            weight.data = scale * torch.randn(weight.shape, generator=generator)
+        else:
+            weight.data.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
 def smallest(noisy_model, noisy_processor, **text):

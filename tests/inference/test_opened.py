@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
-from tests.inference.conftest import loaded_with_noise, smallest
+from tests.inference.conftest import fill_with_noise, loaded_with_noise, smallest
 from vlm3r.checkpoints.loading import EMBEDDED_MODEL
 from vlm3r.inference import greedy as greedy_module
 from vlm3r.inference import opened as opened_module
@@ -147,6 +147,7 @@ def test_a_kernel_that_takes_no_mask_answers_one_by_one(case, monkeypatch):
 def test_a_model_with_attention_windows_gives_the_ids_of_separate_prompts(noisy, video):
     window = {"layer_types": ["sliding_attention"], "use_sliding_window": True, "sliding_window": 8}
     model, processor = smallest(*noisy, **window)
+    fill_with_noise(model.language_model)
     found = open_video(model, processor, video).ask(QUESTIONS, NEW, 4)
     assert found == ask(model, processor, QUESTIONS, video=video, max_new_tokens=NEW)
     wide = smallest(*noisy)[0]

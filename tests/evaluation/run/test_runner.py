@@ -286,14 +286,15 @@ def test_the_command_warns_reports_and_ends_well(cli, spoilt, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"published": None}, {"question_type": ["a"]}, {"scene": 7}, {"robust": 1e308}])
-def test_damaged_answers_of_an_earlier_start_are_named_before_anything_is_asked(cli, bench, whole, tmp_path, change):
+def test_damaged_answers_of_an_earlier_start_are_named_before_anything_is_asked(loaded, bench, whole, tmp_path, change):
     folder = shutil.copytree(whole[0], tmp_path / "run")
     lines = (folder / ANSWERS).read_text().splitlines(keepends=True)
     lines[1] = json.dumps(json.loads(lines[1]) | change) + "\n"
     (folder / ANSWERS).write_text("".join(lines))
-    found = cli("eval", "--benchmark", bench, "--out", folder, "--workers", 1)
-    assert isinstance(found.exception, UserError)
-    assert f"{ANSWERS}: line 2 has no valid {next(iter(change))}; run the evaluation again" in str(found.exception)
+    with pytest.raises(
+        UserError, match=f"{ANSWERS}: line 2 has no valid {next(iter(change))}; run the evaluation again"
+    ):
+        run(loaded, bench, folder)
     assert (folder / ANSWERS).read_text() == "".join(lines)
 
 
