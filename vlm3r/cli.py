@@ -50,6 +50,12 @@ Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id. De
 @app.command()
 def ask(
     question: Annotated[list[str], typer.Option("--question", "-q", help="What to ask; may be given often.")] = [],  # noqa: B006
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of questions, one on each line, or JSON Lines with `question` and, if wanted, `id`.",
+        ),
+    ] = None,
     video: Annotated[Path | None, typer.Option(help="Video file, or a folder of frames.")] = None,
     images: Annotated[list[Path], typer.Option(help="Still image, or a folder of them; may be given often.")] = [],  # noqa: B006
     text_only: Annotated[bool, typer.Option("--text-only", help="Ask without any picture.")] = False,
@@ -80,6 +86,15 @@ def ask(
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Longest answer in tokens. Default: 1024, or 16 where the weights are untrained.")
     ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            help="Show each answer while it is generated, or whole, several questions side by side. Default: stream, "
+            "but not with --questions.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Questions answered side by side where nothing is streamed.")] = 32,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", help="Write answers and the run's fingerprint here; - is standard output."),
@@ -90,13 +105,17 @@ def ask(
 
     if sum((video is not None, bool(images), text_only)) > 1:
         raise UserError("give one of --video, --images and --text-only")
-    if text_only and not question:
-        raise UserError("--text-only needs a --question")
+    if question and questions is not None:
+        raise UserError("give --question or --questions, not both")
+    if text_only and not question and questions is None:
+        raise UserError("--text-only needs a --question or --questions")
     if video is None and not images and not text_only:
-        video, question = DEMO_VIDEO, question or [DEMO_QUESTION]
+        video = DEMO_VIDEO
+        question = question or ([DEMO_QUESTION] if questions is None else [])
     command.run(
         command.AskOptions(
             questions=tuple(question),
+            questions_file=questions,
             video=video,
             images=tuple(images),
             model=model,
@@ -112,6 +131,8 @@ def ask(
             quantization=quantization,
             attention=attention,
             max_new_tokens=max_new_tokens,
+            stream=questions is None if stream is None else stream,
+            batch_size=batch_size,
             json_file=json_file,
         )
     )

@@ -25,9 +25,16 @@ def test_without_bitsandbytes_the_remedy_is_named(monkeypatch):
 
 
 @pytest.mark.skipif(not INSTALLED, reason="bitsandbytes is not installed")
+def test_a_version_that_transformers_refuses_is_named(monkeypatch):
+    monkeypatch.setattr("transformers.utils.import_utils.is_bitsandbytes_available", lambda: False)
+    with pytest.raises(UserError, match="too old"):
+        vlm3r.load(device="cpu", quantization="4bit")
+
+
+@pytest.mark.skipif(not INSTALLED, reason="bitsandbytes is not installed")
 @pytest.mark.parametrize(("quantization", "likeness"), [("4bit", 0.6), ("8bit", 0.95)])
 def test_only_the_language_models_linear_layers_are_quantized(intact, quantization, likeness):
-    # Not the embedded model: on a CPU, 4 bits need widths that are multiples of 64, as all published ones are.
+    # Not the embedded model: only widths that are multiples of 64, as all published ones are, are packed on a CPU.
     sources = intact.sources | {"device": "cpu", "config_overrides": size_overrides()}
     model, processor = vlm3r.load(**sources, quantization=quantization)
     plain, _ = vlm3r.load(**sources)

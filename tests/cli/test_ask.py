@@ -113,3 +113,65 @@ def test_an_impossible_place_for_the_record_is_an_error(vlm3r, tmp_path, where):
     run = vlm3r("ask", "--text-only", "-q", "Hello?", "--json", tmp_path / where, *SHORT)
     assert (run.status, len(run.errors)) == (2, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def questions(tmp_path):
+    file = tmp_path / "questions.jsonl"
+    rows = [{"question": "What is near the sofa?", "id": "b"}, {"question": "How many chairs?"}, {"question": "Where?"}]
+    file.write_text("\n\n".join(json.dumps(row) for row in rows))
+    return file
+
+
+def test_questions_of_a_file_are_answered_in_order_as_if_asked_alone(vlm3r, video, questions, tmp_path):
+    flags = ("ask", "--video", video, "--frames", 2, *SHORT)
+    record = tmp_path / "out.json"
+    run = vlm3r(*flags, "--questions", questions, "--batch-size", 2, "--json", record)
+    assert run.status == 0, run
+    answers = json.loads(record.read_text())["answers"]
+    assert [answer.get("id") for answer in answers] == ["b", None, None]
+    options = [part for answer in answers for part in ("-q", answer["question"])]
+    alone = json.loads(vlm3r(*flags, *options, "--json", "-").out)["answers"]
+    assert alone == [{name: value for name, value in answer.items() if name != "id"} for answer in answers]
+    assert run.out == "\n".join(f"Q: {answer['question']}\nA: {answer['text']}\n" for answer in answers)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "questions.jsonl"]
+
+
+@pytest.mark.parametrize("clip", ["video", "pictures", "text"])
+def test_streamed_and_whole_answers_are_the_same_text(vlm3r, video, pictures, questions, clip):
+    shown = {"video": ("--video", video, "--frames", 2), "pictures": ("--images", pictures), "text": ("--text-only",)}
+    flags = ("ask", *shown[clip], "--questions", questions, "--device", "cpu", "--max-new-tokens", 8)
+    whole, streamed = (vlm3r(*flags, flag) for flag in ("--no-stream", "--stream"))
+    assert whole.status == streamed.status == 0
+    assert whole.out == streamed.out
+    assert whole.out.count("Q: ") == 3
+
+
+@pytest.mark.parametrize("line", ["{broken", '{"question": "<image> and <image>?"}'])
+def test_a_bad_line_is_named_before_anything_is_asked(vlm3r, video, questions, tmp_path, line):
+    with questions.open("a") as file:
+        file.write("\n" + line)
+    run = vlm3r("ask", "--video", video, "--questions", questions, "--json", tmp_path / "out.json", *SHORT)
+    assert (run.status, len(run.errors), run.out) == (2, 1, "")
+    assert f"{questions}, line 6: " in run.errors[0]
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("-q", "Where?"), "not both"),
+        (("--batch-size", 0), "--batch-size"),
+        (("--questions", "absent.txt"), "absent.txt"),
+    ],
+)
+def test_options_about_files_of_questions_that_do_not_fit_are_refused(vlm3r, video, questions, flags, expected):
+    run = vlm3r("ask", "--video", video, "--questions", questions, *flags, *SHORT)
+    assert (run.status, len(run.errors)) == (2, 1)
+    assert expected in run.errors[0]
+
+
+def test_a_question_of_bytes_that_are_no_text_is_refused(vlm3r, video):
+    run = vlm3r("ask", "--video", video, "-q", b"Where\xff?".decode(errors="surrogateescape"), *SHORT)
+    assert (run.status, len(run.errors)) == (2, 1)
+    assert "UTF-8" in run.errors[0]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import copy
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
-from vlm3r.checkpoints.loading import EMBEDDED_MODEL, load
+from tests.inference.conftest import fill_with_noise, loaded_with_noise, smallest
+from vlm3r.checkpoints.loading import EMBEDDED_MODEL
 from vlm3r.inference import greedy as greedy_module
 from vlm3r.inference import opened as opened_module
 from vlm3r.inference.ask import ask, encode_clip
 from vlm3r.inference.opened import open_video
 from vlm3r.inference.prefix_cache import PrefixCache
-from vlm3r.processing.video import VideoFrames
+from vlm3r.model.modeling import OnlyKnownTokens
 
 pytestmark = pytest.mark.skipif(not EMBEDDED_MODEL.is_dir(), reason="the embedded model is not in this checkout")
 NEW = 6
@@ -33,28 +33,8 @@ QUESTIONS = (
 )
 
 
-def loaded_with_noise(attention: str = "sdpa"):
-    """The embedded model with a language model that hangs on every word, and stops sooner or later."""
-    model, processor = load(device="cpu", dtype="float32", attention=attention)  # pyright: ignore
-    generator = torch.Generator().manual_seed(0)
-    for name, weight in model.language_model.named_parameters():
-        if weight.ndim == 2:
-            scale = 1.0 if "embed" in name else 4 * weight.shape[1] ** -0.5
-            weight.data = scale * torch.randn(weight.shape, generator=generator)
-    model.generation_config = copy.deepcopy(model.generation_config)
-    model.generation_config.eos_token_id = list(range(0, 686, 5))
-    model.generation_config.repetition_penalty = 1.3
-    return model, processor
-
-
 def cut(ids: list[int], stops: list[int]) -> list[int]:
     return next((ids[: i + 1] for i, token in enumerate(ids) if token in stops), ids)
-
-
-@pytest.fixture(scope="module")
-def video() -> VideoFrames:
-    frames = np.random.default_rng(0).integers(0, 256, (4, 40, 50, 3), dtype=np.uint8)
-    return VideoFrames.from_array(frames, [0.0, 0.5, 1.0, 1.5])
 
 
 @pytest.fixture(scope="module", params=["video", "video with times", "text"])
@@ -128,6 +108,32 @@ def test_logits_of_a_batch_are_those_of_whole_prompts(case, monkeypatch):
             assert (row - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
 
 
+ids_of_prompts = st.lists(st.lists(st.integers(0, 680), min_size=1, max_size=6), min_size=1, max_size=5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shared=st.lists(st.integers(0, 680), min_size=1, max_size=8), prompts=ids_of_prompts, seed=st.randoms())
+def test_logits_of_any_prompts_in_any_order_are_those_of_each_alone(noisy, shared, prompts, seed):
+    model, _ = noisy
+    seed.shuffle(prompts)
+    recorder = Recorder()
+    embed = model.get_input_embeddings()
+    with torch.inference_mode():
+        cache = PrefixCache(model.config.qwen2.num_hidden_layers)
+        greedy_module.extend(model, cache, embed(torch.tensor([shared])))
+        rows = embed(torch.tensor([[token for prompt in prompts for token in prompt]]))
+        processors = LogitsProcessorList([recorder, OnlyKnownTokens(model.config.num_output_tokens)])
+        found = greedy_module.greedy(model, cache, prompts, rows, 3, processors)
+        assert cache.length == len(shared)
+        for step, logits in enumerate(recorder.steps):
+            alive = [number for number, ids in enumerate(found) if len(ids) > step]
+            for row, number in zip(logits, alive, strict=True):
+                whole = model(input_ids=torch.tensor([[*shared, *prompts[number], *found[number][:step]]])).logits[
+                    0, -1
+                ]
+                assert (row - whole).abs().max() < 1e-4 * whole.abs().max().clamp(min=1)
+
+
 def test_another_attention_kernel_gives_the_same(video):
     expected = open_video(*loaded_with_noise(), video).generate(QUESTIONS, NEW)
     assert open_video(*loaded_with_noise("eager"), video).generate(QUESTIONS, NEW) == expected
@@ -136,6 +142,17 @@ def test_another_attention_kernel_gives_the_same(video):
 def test_a_kernel_that_takes_no_mask_answers_one_by_one(case, monkeypatch):
     monkeypatch.setattr(greedy_module, "MASKED_KERNELS", ())
     assert case.opened.generate(case.asked, NEW) == case.alone
+
+
+def test_a_model_with_attention_windows_gives_the_ids_of_separate_prompts(noisy, video):
+    window = {"layer_types": ["sliding_attention"], "use_sliding_window": True, "sliding_window": 8}
+    model, processor = smallest(*noisy, **window)
+    fill_with_noise(model.language_model)
+    found = open_video(model, processor, video).ask(QUESTIONS, NEW, 4)
+    assert found == ask(model, processor, QUESTIONS, video=video, max_new_tokens=NEW)
+    wide = smallest(*noisy)[0]
+    wide.load_state_dict(model.state_dict())
+    assert found != ask(wide, processor, QUESTIONS, video=video, max_new_tokens=NEW)
 
 
 def test_the_repetition_penalty_counts_generated_tokens_only_as_in_generate(video):
@@ -168,8 +185,11 @@ def test_the_beginning_is_kept_once_and_costs_what_its_keys_and_values_cost(vide
     per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * head * 4
     assert opened.nbytes == per_token * opened.prefix_tokens
     assert opened.prefix_tokens > processor.layout.video_tokens(len(video))
-    opened.generate([f"{question} {i}" for question in QUESTIONS[:4] for i in range(8)], NEW, 32)
-    assert opened.nbytes < per_token * (opened.prefix_tokens * 1.25 + 32 * 120)
+    asked = [f"{question} {i}" for question in QUESTIONS[:4] for i in range(8)]
+    assert sum(processor(question)["input_ids"].shape[1] for question in asked) > opened.prefix_tokens
+    expected = opened.generate(asked, NEW, 32)
+    assert opened.nbytes <= per_token * opened.prefix_tokens * 1.25
+    assert opened.generate(asked, NEW, 32) == expected
     assert opened.video is not None
     assert opened.video.frames.nbytes == 0
 
@@ -181,6 +201,16 @@ def test_an_error_in_the_middle_of_a_batch_leaves_the_video_usable(case, monkeyp
         with pytest.raises(ZeroDivisionError):
             case.opened.generate(case.asked, NEW)
     assert case.opened.generate(case.asked, NEW) == case.alone
+
+
+def test_threads_that_ask_at_once_get_the_answers_of_separate_prompts(case):
+    def asking(shift):
+        order = [(place + shift) % len(case.asked) for place in range(len(case.asked))]
+        return [(order, case.opened.generate([case.asked[i] for i in order], NEW, 1 + shift)) for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as threads:
+        for rounds in threads.map(asking, range(4)):
+            assert all(found == [case.alone[i] for i in order] for order, found in rounds)
 
 
 def test_a_cache_is_set_back_backwards_only():

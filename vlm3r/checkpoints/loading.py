@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.util
 import os
 import warnings
@@ -19,6 +18,7 @@ from vlm3r.checkpoints.lora import attach_adapter
 from vlm3r.checkpoints.native import read_native
 from vlm3r.checkpoints.parts import Parts, make_config
 from vlm3r.checkpoints.published import CUT3R_FILE, is_published, non_lora_file, read_published
+from vlm3r.checkpoints.quantised import Quantization, keep_unpacked, pack, quantization_config
 from vlm3r.errors import UserError
 from vlm3r.model import NEWLINE_POSITIONS, POOL_MODES, VLM3RConfig, VLM3RForConditionalGeneration
 from vlm3r.model.config import GEOMETRY_FEATURES
@@ -38,7 +38,6 @@ CHOICE_OVERRIDES = {
     "geometry_features": (*GEOMETRY_FEATURES, "all_tokens"),
 }
 SETTING_OVERRIDES = ("num_frames", "video_fps", "force_sample", "add_time_instruction", "max_length")
-Quantization = Literal["4bit", "8bit"]
 Attention = Literal["sdpa", "eager", "flex_attention", "flash_attention_2"]
 
 
@@ -66,7 +65,8 @@ def load(
         dtype: `float32`, `bfloat16`, `float16`, or `auto`: bfloat16 on a GPU that has it (else float16), float32 on a
             CPU up to a billion parameters and bfloat16 beyond.
         merge_lora: whether to add the adapter to the weights; else it is attached through PEFT, trainable.
-        quantization: `4bit` or `8bit` for the language model's linear layers, through bitsandbytes.
+        quantization: `4bit` or `8bit` for the language model's linear layers, through bitsandbytes. In 4 bits on a CPU,
+            the model is for inference only, unless an adapter stays apart.
         attention: kernel of SigLIP's and Qwen2's attention; `flash_attention_2` needs flash-attn and half precision.
         config_overrides: choices (`pool_mode`, `newline_position`, `geometry_features`), processor settings
             (`num_frames`, `force_sample`, ...) and, for published layouts, sizes that their configurations only imply.
@@ -82,7 +82,10 @@ def load(
         warnings.warn("the checkpoint has no fusion block: it starts untrained, and answers mean nothing", stacklevel=2)
     if merge_lora:
         parts = parts.merged()
-    return build(parts, target, resolve_dtype(dtype, target, parts), quantization, attention, fresh)
+    model, processor = build(parts, target, resolve_dtype(dtype, target, parts), quantization, attention, fresh)
+    if quantization == "4bit" and parts.adapter is None:
+        pack(model)
+    return model, processor
 
 
 def read_checkpoint(
@@ -251,7 +254,7 @@ def build(
         dtype=dtype,
         device_map={"": device},
         attn_implementation=attention,
-        quantization_config=_quantization_config(quantization, dtype),
+        quantization_config=quantization_config(quantization, dtype),
         output_loading_info=True,
     )
     model: VLM3RForConditionalGeneration
@@ -260,6 +263,7 @@ def build(
     if lost:
         raise UserError(f"weights found no place in the model: {', '.join(sorted(lost)[:8])}")
     model.generation_config = parts.generation
+    keep_unpacked(model)
     if parts.adapter is not None:
         attach_adapter(model, parts.adapter)
     processor = VLM3RProcessor.from_config(parts.config, parts.tokenizer, **parts.settings)
@@ -275,24 +279,3 @@ def _check_attention(attention: str, device: torch.device, dtype: torch.dtype) -
         raise UserError("flash_attention_2 needs flash-attn: pip install -e '.[flash]' in the clone, or use sdpa")
     if device.type != "cuda" or dtype == torch.float32:
         raise UserError("flash_attention_2 runs on an NVIDIA GPU in bfloat16 or float16; use sdpa")
-
-
-def _quantization_config(quantization: Quantization | None, dtype: torch.dtype) -> Any:
-    if quantization is None:
-        return None
-    if quantization not in ("4bit", "8bit"):
-        raise UserError(f"unknown quantization {quantization!r}: expected 4bit or 8bit")
-    try:
-        importlib.import_module("bitsandbytes")
-    except ImportError:
-        raise UserError("4- and 8-bit loading needs bitsandbytes: pip install -e '.[quant]' in the clone") from None
-    from transformers import BitsAndBytesConfig
-
-    kept = ["vision_tower", "geometry_encoder", "fusion", "projector", "lm_head"]
-    return BitsAndBytesConfig(
-        load_in_4bit=quantization == "4bit",
-        load_in_8bit=quantization == "8bit",
-        bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_quant_type="nf4",
-        llm_int8_skip_modules=kept,
-    )

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from vlm3r.checkpoints.loading import Attention, load
+from vlm3r.checkpoints.loading import Attention, Quantization, load
 from vlm3r.commands.console import say, show, stage
-from vlm3r.evaluation.run.benchmark import default_roots, read_benchmark
+from vlm3r.errors import UserError
+from vlm3r.evaluation.run.benchmark import Benchmark, locate_benchmark
 from vlm3r.evaluation.run.compare import compare_runs
+from vlm3r.evaluation.run.control import BlindRun, read_blind
 from vlm3r.evaluation.run.journal import read_run
 from vlm3r.evaluation.run.markdown import comparison_markdown, report_markdown
+from vlm3r.evaluation.run.presets import Choices, PresetName, choose
 from vlm3r.evaluation.run.probes import FEATURES, Probe
-from vlm3r.evaluation.run.report import REPORT_MARKDOWN, make_report, write_report
+from vlm3r.evaluation.run.processes import Processes, join_processes
+from vlm3r.evaluation.run.report import REPORT_MARKDOWN, REPORT_PAGE, make_report, write_report
 from vlm3r.evaluation.run.runner import RunOptions, RunState, evaluate
 from vlm3r.files import write_text
+from vlm3r.processing.decoders import get_decoder
 from vlm3r.workers import default_workers
 
 MOST_WORKERS = 4
@@ -34,8 +40,8 @@ SHOWN = 10
 class EvalOptions:
     """What the command line was given; see its help."""
 
-    benchmark: Path
-    """File of questions."""
+    benchmark: str
+    """Name of a published benchmark, or file of questions."""
     out: Path
     """Folder of the run."""
     model: str | None
@@ -45,7 +51,11 @@ class EvalOptions:
     geometry: str | None
     """CUT3R's file, `none`, or None for the checkpoint's own."""
     video_roots: tuple[Path, ...]
-    """Folders that video paths are relative to; empty for those recorded beside the file."""
+    """Further folders that video paths are relative to."""
+    data: Path | None
+    """Folder of a published data set, or of a file's videos."""
+    preset: PresetName
+    """The choices that no other option makes."""
     probe: Probe
     """What is done to the geometry, or to the video."""
     features: Path | None
@@ -53,11 +63,19 @@ class EvalOptions:
     limit_videos: int | None
     """Only so many videos."""
     frames: int | None
-    """Frames taken from each video; None as the checkpoint says."""
+    """Frames taken from each video; None as the preset says."""
     time_instruction: bool | None
-    """Whether prompts state frame times; None as the checkpoint says."""
-    max_new_tokens: int
-    """Longest answer in tokens."""
+    """Whether prompts state frame times; None as the preset says."""
+    pool_mode: str | None
+    """Pooling of a frame's tokens; None as the preset says."""
+    newline_position: str | None
+    """Where newline tokens stand; None as the preset says."""
+    decoder: str | None
+    """Video decoder; None as the preset says."""
+    max_new_tokens: int | None
+    """Longest answer in tokens; None as the preset says."""
+    blind: Path | None
+    """A run without the videos to report beside, or None."""
     batch_size: int
     """Most questions side by side."""
     workers: int | None
@@ -66,45 +84,62 @@ class EvalOptions:
     """Where to run."""
     dtype: str
     """Working precision."""
+    quantization: Quantization | None
+    """`4bit`, `8bit` or None."""
     attention: Attention
     """Attention kernel."""
 
 
 def run(options: EvalOptions) -> int:
-    """Evaluate, write the report, and give the exit status: 1 where nothing could be scored."""
+    """Evaluate, write the report, and give the exit status: 1 where nothing could be scored.
+
+    Started several times by `torchrun` or `accelerate launch`, each process asks about its share of the videos, and the
+    main one speaks and reports.
+    """
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    benchmark = read_benchmark(options.benchmark)
-    store, store_record = (None, None) if options.features is None else _open_store(options, options.features)
-    with stage(f"Loading {options.model or 'the embedded model'}"):
+    benchmark, roots = locate_benchmark(options.benchmark, options.data, options.video_roots)
+    blind = None if options.blind is None else read_blind(options.blind)
+    choices, preset = choose(options.preset, _given(options))
+    get_decoder(choices.decoder)  # one that is missing should be known before gigabytes of weights are read
+    store, store_record = (None, None) if options.features is None else _open_store(options, choices, options.features)
+    processes = join_processes()
+    with stage(f"Loading {options.model or 'the embedded model'}") if processes.is_main else nullcontext():
         model, processor = load(
             options.model,
             base=options.base,
             geometry=options.geometry,
-            device=options.device,
+            device=processes.take_device(options.device),
             dtype=options.dtype,
+            quantization=options.quantization,
             attention=options.attention,
-            config_overrides=_overrides(options),
+            config_overrides=choices.overrides() | _features_of(options.probe),
         )
     settings = RunOptions(
         probe=options.probe,
         limit_videos=options.limit_videos,
-        workers=options.workers or min(default_workers(), MOST_WORKERS),
+        workers=options.workers or min(max(1, default_workers() // processes.local_count), MOST_WORKERS),
         batch_size=options.batch_size,
-        max_new_tokens=options.max_new_tokens,
+        max_new_tokens=choices.max_new_tokens,
+        choices=choices,
+        preset=preset,
     )
-    roots = list(options.video_roots) or default_roots(options.benchmark)
+    progress = ProgressLine(processes) if processes.is_main else None
     state = evaluate(
-        model, processor, benchmark, roots, options.out, settings, store, store_record, progress=ProgressLine()
+        model, processor, benchmark, roots, options.out, settings, store, store_record, progress, processes
     )
+    return _report(benchmark, state, options.out, blind) if processes.is_main else 0
+
+
+def _report(benchmark: Benchmark, state: RunState, out: Path, blind: BlindRun | None) -> int:
     _warn(len(benchmark.bad_lines), state)
     if not state.answers:
         say("no question could be scored")
         return 1
-    report = make_report(benchmark, state, read_run(options.out)[0])
-    write_report(report, options.out)
+    report = make_report(benchmark, state, read_run(out)[0], blind=blind)
+    write_report(report, out, [record for answers in state.answers.values() for record in answers])
     show(report_markdown(report))
-    say(f"report written to {options.out / REPORT_MARKDOWN}")
+    say(f"report written to {out / REPORT_MARKDOWN} and {out / REPORT_PAGE}")
     return 0
 
 
@@ -119,9 +154,13 @@ def compare(first: Path, second: Path, out: Path | None) -> None:
 
 
 class ProgressLine:
-    """One line on standard error: what is done, the speed since this start, and the time that is left."""
+    """One line on standard error: what is done, the speed since this start, and the time that is left.
 
-    def __init__(self) -> None:
+    Of several processes, whose shares are alike, one tells of its own.
+    """
+
+    def __init__(self, processes: Processes) -> None:
+        self._whose = "" if processes.count == 1 else f" (process 1 of {processes.count})"
         self._began = time.perf_counter()
         self._shown = 0.0
         self._on_terminal = sys.stderr.isatty()
@@ -135,7 +174,7 @@ class ProgressLine:
         self._shown = now
         speed = state.asked / now
         left = "" if last or not state.asked else f", {_clock((state.total - state.done) / speed)} left"
-        text = f"{state.done:,} of {state.total:,} questions, {speed:.1f}/s{left}"
+        text = f"{state.done:,} of {state.total:,} questions{self._whose}, {speed:.1f}/s{left}"
         if state.failures:
             text += f", {len(state.failures)} videos failed"
         if self._on_terminal:
@@ -150,21 +189,34 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def _overrides(options: EvalOptions) -> dict[str, Any]:
-    given = {
+def _given(options: EvalOptions) -> dict[str, Any]:
+    """The options that win over a preset."""
+    return {
         "num_frames": options.frames,
         "add_time_instruction": options.time_instruction,
-        "geometry_features": FEATURES.get(options.probe),
+        "pool_mode": options.pool_mode,
+        "newline_position": options.newline_position,
+        "decoder": options.decoder,
+        "max_new_tokens": options.max_new_tokens,
     }
-    return {name: value for name, value in given.items() if value is not None}
 
 
-def _open_store(options: EvalOptions, folder: Path) -> tuple[Any, dict[str, Any]]:
+def _features_of(probe: Probe) -> dict[str, str]:
+    return {"geometry_features": FEATURES[probe]} if probe in FEATURES else {}
+
+
+def _open_store(options: EvalOptions, choices: Choices, folder: Path) -> tuple[Any, dict[str, Any]]:
     """The store, checked against the checkpoint, and what the run's record says of it."""
     from vlm3r.training.features import EncoderSource, FeatureStore, expectation_of_source
 
-    source = EncoderSource(options.model, options.base, options.geometry, options.frames)
-    store = FeatureStore.open(folder, expectation_of_source(source))
+    source = EncoderSource(options.model, options.base, options.geometry, choices.num_frames)
+    expected = expectation_of_source(source)
+    if choices.force_sample not in (None, expected.force_sample):
+        raise UserError(
+            f"{folder}: stored features have force_sample {expected.force_sample}, and --preset {options.preset} takes "
+            f"frames with {choices.force_sample}; leave --features out or choose another preset"
+        )
+    store = FeatureStore.open(folder, expected)
     return store, asdict(store.manifest)
 
 

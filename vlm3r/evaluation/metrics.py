@@ -23,6 +23,7 @@ from vlm3r.qa.types import question_type as find_type
 __all__ = ["THRESHOLDS", "Protocol", "Scored", "aggregate", "judge", "mean_relative_accuracy", "score"]
 
 Protocol = Literal["published", "robust"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """The published code's ten thresholds: whether an error at a boundary counts hangs on their last bits."""
@@ -68,7 +69,7 @@ def judge(
         UserError: An unknown question type or protocol.
     """
     kind = find_type(question_type)
-    if protocol not in get_args(Protocol):
+    if protocol not in PROTOCOLS:
         raise UserError(f"unknown protocol {protocol!r}: give published or robust")
     try:
         if protocol == "published":

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import TextStreamer
 
+from vlm3r.inference.greedy import stop_ids
+from vlm3r.inference.pieces import CallbackStreamer
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.processor import VLM3RProcessor
 from vlm3r.processing.video import VideoFrames
@@ -29,18 +30,6 @@ class Answer:
     """Length of the prompt, visual tokens included."""
     new_tokens: int
     """Tokens generated, the stop token included."""
-
-
-class CallbackStreamer(TextStreamer):
-    """Hands generated text to a function as soon as whole words of it are known."""
-
-    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]):
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._on_text = on_text
-
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Called by `generate`."""
-        self._on_text(text)
 
 
 @torch.inference_mode()
@@ -90,7 +79,7 @@ def ask(
         clip: what `encode_clip` gave for the same clip; None encodes it here.
         max_new_tokens: the longest answer in tokens.
         batch_size: questions answered side by side.
-        on_text: receives each piece of text as it is generated; only with a batch of one.
+        on_text: receives each piece of an answer's text as it is generated; only with a batch of one.
         generation: further arguments of `generate`.
 
     Raises:
@@ -112,7 +101,7 @@ def ask(
         output: Tensor = model.generate(
             **inputs, **repeated, max_new_tokens=max_new_tokens, streamer=streamer, **generation
         )
-        stops = _stop_ids(model, generation)
+        stops = stop_ids(generation.get("eos_token_id", model.generation_config.eos_token_id))
         answers += _answers(processor, group, inputs["input_ids"], inputs["attention_mask"], output, stops)
     return answers
 
@@ -139,11 +128,6 @@ def _answers(
         Answer(question, text, processor.prompt_text(ids[kept.bool()]), int(kept.sum()), count)
         for question, text, ids, kept, count in zip(questions, texts, prompts, mask, new, strict=True)
     ]
-
-
-def _stop_ids(model: VLM3RForConditionalGeneration, generation: dict[str, Any]) -> set[int]:
-    stops = generation.get("eos_token_id", model.generation_config.eos_token_id)
-    return set(stops) if isinstance(stops, list) else {stops}
 
 
 def _length(ids: list[int], stops: set[int]) -> int:

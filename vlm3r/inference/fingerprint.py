@@ -12,6 +12,7 @@ import torch
 import transformers
 
 import vlm3r
+from vlm3r.checkpoints.quantised import quantization_of, weights_of
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.processor import VLM3RProcessor
 from vlm3r.processing.video import VideoFrames
@@ -38,7 +39,7 @@ def run_fingerprint(
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": config.qwen2._attn_implementation,
         "generation": model.generation_config.to_diff_dict(),
-        "quantized": bool(getattr(model, "is_quantized", False)),
+        "quantization": quantization_of(model),
         "geometry": config.geometry,
         "geometry_features": config.geometry_features,
         "geometry_image_size": config.geometry_image_size,
@@ -60,7 +61,7 @@ def run_fingerprint(
 def weight_hashes(model: VLM3RForConditionalGeneration) -> dict[str, str]:
     """SHA-256 per part of the model over names, types, shapes and bytes of its weights, in name order."""
     digests: dict[str, Any] = {}
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights_of(model).items()):
         digest = digests.setdefault(name.split(".")[0], hashlib.sha256())
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -8,7 +8,7 @@ position that it has in a prompt of its own. The shared keys and values are read
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -24,9 +24,8 @@ SHARED = 0
 """Owner of the shared tokens; prompts are 1, 2, ..."""
 
 
-def stop_ids(model: VLM3RForConditionalGeneration) -> set[int]:
-    """The ids after which `generate` ends an answer."""
-    stops: int | list[int] | None = model.generation_config.eos_token_id
+def stop_ids(stops: int | list[int] | None) -> set[int]:
+    """The ids after which `generate` ends an answer, from its `eos_token_id`."""
     if stops is None:
         return set()
     return set(stops) if isinstance(stops, list) else {stops}
@@ -45,8 +44,9 @@ def greedy_processors(model: VLM3RForConditionalGeneration) -> LogitsProcessorLi
 
 
 def takes_any_mask(model: VLM3RForConditionalGeneration) -> bool:
-    """Whether prompts can be answered side by side with the model's attention kernel."""
-    return model.language_model.config._attn_implementation in MASKED_KERNELS
+    """Whether prompts can be answered side by side: the attention kernel takes any mask, and no layer has a window."""
+    config = model.language_model.config
+    return config._attn_implementation in MASKED_KERNELS and set(config.layer_types or ()) <= {"full_attention"}
 
 
 def extend(model: VLM3RForConditionalGeneration, cache: PrefixCache, embeddings: Tensor) -> Tensor:
@@ -72,25 +72,54 @@ def greedy(
     max_new_tokens: int,
     processors: LogitsProcessorList | None = None,
 ) -> list[list[int]]:
-    """Ids generated for each prompt, its stop token included; prompts that are answered leave the batch.
+    """Ids generated for each prompt, its stop token included; arguments and errors as `greedy_steps`.
+
+    The cache is set back to the shared beginning at the end.
+    """
+    begin = cache.length
+    answers: list[list[int]] = [[] for _ in prompts]
+    for step in greedy_steps(model, cache, prompts, embeddings, max_new_tokens, processors):
+        for prompt, token in step:
+            answers[prompt].append(token)
+    cache.set_back(begin)
+    return answers
+
+
+def greedy_steps(
+    model: VLM3RForConditionalGeneration,
+    cache: PrefixCache,
+    prompts: Sequence[Sequence[int]],
+    embeddings: Tensor,
+    max_new_tokens: int,
+    processors: LogitsProcessorList | None = None,
+) -> Iterator[list[tuple[int, int]]]:
+    """One id after another for each prompt; prompts that are answered leave the batch.
 
     Args:
         model: the model.
-        cache: keys and values of the shared beginning; set back to it at the end.
+        cache: keys and values of the shared beginning; tokens of the prompts and answers are left behind it.
         prompts: what each prompt has beyond the beginning, at least one id each.
         embeddings: `(1, token, dim)` of the prompts' ids, one prompt after the other.
         max_new_tokens: the longest answer.
         processors: default `greedy_processors`; called with generated ids `(prompt, token)` and logits.
 
+    Yields:
+        The new ids, each with the number of its prompt; an answer's stop token is its last.
+
     Raises:
-        ValueError: an empty prompt; several prompts for an attention kernel that takes no mask.
+        ValueError: an empty prompt; several prompts for a model that answers one at a time.
+        RuntimeError: between two steps, the cache was used for something else.
     """
     if any(not prompt for prompt in prompts):
         raise ValueError("every prompt needs a token of its own after the shared beginning")
     if len(prompts) > 1 and not takes_any_mask(model):
-        raise ValueError(f"this attention kernel answers one prompt at a time; {' and '.join(MASKED_KERNELS)} several")
+        raise ValueError(
+            "with its attention kernel or window, this model answers one prompt at a time; "
+            f"{' and '.join(MASKED_KERNELS)} without windows answer several"
+        )
     processors = greedy_processors(model) if processors is None else processors
-    begin, device, stops = cache.length, embeddings.device, stop_ids(model)
+    begin, device, times_set_back = cache.length, embeddings.device, cache.times_set_back
+    stops = stop_ids(model.generation_config.eos_token_id)  # pyright: ignore[reportOptionalMemberAccess]
     lengths = [len(prompt) for prompt in prompts]
     numbers = torch.arange(1, len(prompts) + 1, device=device)
     owners = numbers.repeat_interleave(torch.tensor(lengths, device=device))  # (token,)
@@ -99,23 +128,22 @@ def greedy(
     hidden = _hidden(model, cache, embeddings, positions, _mask(model, owners, key_owners, len(prompts), embeddings))
     ends = torch.tensor(list(itertools.accumulate(lengths)), device=device) - 1
     hidden, positions = hidden[:, ends], positions[ends]
-    answers: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
+    given = torch.empty(len(prompts), 0, dtype=torch.long, device=device)  # (prompt, generated)
     while True:
-        given = torch.tensor([answers[i] for i in alive], dtype=torch.long, device=device)  # (prompt, generated)
         logits = model.language_model.lm_head(hidden)[0].float()  # (prompt, vocabulary)
         chosen = processors(given, logits).argmax(dim=-1)  # pyright: ignore[reportArgumentType]
-        kept = []
-        for place, (prompt, token) in enumerate(zip(alive, chosen.tolist(), strict=True)):
-            answers[prompt].append(token)
-            if token not in stops and len(answers[prompt]) < max_new_tokens:
-                kept.append(place)
+        given = torch.cat([given, chosen[:, None]], dim=1)
+        ids = chosen.tolist()
+        yield list(zip(alive, ids, strict=True))
+        kept = [place for place, token in enumerate(ids) if token not in stops and given.shape[1] < max_new_tokens]
         if not kept:
-            cache.set_back(begin)
-            return answers
+            return
+        if cache.times_set_back != times_set_back:
+            raise RuntimeError("something else was asked before this answer was finished: finish one after the other")
         alive = [alive[place] for place in kept]
         places = torch.tensor(kept, device=device)
-        positions = positions[places] + 1
+        given, positions = given[places], positions[places] + 1
         owners = torch.tensor(alive, device=device) + 1
         key_owners = torch.cat([key_owners, owners])
         tokens = model.get_input_embeddings()(chosen[places])[None]  # (1, prompt, dim)

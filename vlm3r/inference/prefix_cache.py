@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 GROWTH = 1.25
-"""Factor by which a buffer that is full grows, so that long answers do not copy the cache at every token."""
+"""Factor by which a buffer that is full grows, so that long answers do not copy the cache at every token; the most
+room that outlives an answer."""
 
 
 class PrefixLayer(DynamicLayer):
@@ -38,6 +39,13 @@ class PrefixLayer(DynamicLayer):
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
+    def trim(self) -> None:
+        """Give up room for much more than the tokens that count."""
+        if self.keys is None or self.values is None or self.keys.shape[2] <= GROWTH * self.length:
+            return
+        self.keys = self.keys[:, :, : self.length].clone()
+        self.values = self.values[:, :, : self.length].clone()
+
     def get_seq_length(self) -> int:
         """Tokens that count."""
         return self.length
@@ -48,6 +56,8 @@ class PrefixCache(Cache):
 
     def __init__(self, layer_count: int):
         super().__init__(layers=[PrefixLayer() for _ in range(layer_count)])
+        self.times_set_back = 0
+        """How often tokens were forgotten; whoever wrote behind some tokens knows by it that they may be others now."""
 
     @property
     def length(self) -> int:
@@ -62,16 +72,29 @@ class PrefixCache(Cache):
         """
         if length > self.length:
             raise ValueError(f"a cache of {self.length} tokens cannot be set back to {length}")
+        self.times_set_back += 1
         for layer in self._prefix_layers:
             layer.length = length
+
+    def trim(self) -> None:
+        """Give up room for much more than the tokens that count."""
+        for layer in self._prefix_layers:
+            layer.trim()
+
+    def first(self, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Views of each layer's keys and values `(1, head, token, dim)` of the first `length` tokens."""
+        pairs = []
+        for layer in self._prefix_layers:
+            assert layer.keys is not None
+            assert layer.values is not None
+            pairs.append((layer.keys[:, :, :length], layer.values[:, :, :length]))
+        return pairs
 
     def beginning(self, length: int) -> PrefixCache:
         """A cache of its own that begins with the first `length` tokens of this one."""
         copy = PrefixCache(len(self.layers))
-        for index, layer in enumerate(self._prefix_layers):
-            assert layer.keys is not None
-            assert layer.values is not None
-            copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], index)
+        for index, (keys, values) in enumerate(self.first(length)):
+            copy.update(keys, values, index)
         return copy
 
     @property

@@ -119,3 +119,10 @@ def test_an_answer_with_a_field_of_another_type_is_named_by_its_line(runs, chang
     file.write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match=rf"line 2 has no valid {next(iter(change))}"):
         compare_runs(*runs)
+
+
+def test_the_order_in_which_answers_were_written_changes_nothing(runs):
+    before = compare_runs(*runs, resamples=50)
+    file = runs[1] / ANSWERS
+    file.write_text("".join(reversed(file.read_text().splitlines(keepends=True))))
+    assert compare_runs(*runs, resamples=50) == before

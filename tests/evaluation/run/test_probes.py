@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.evaluation.run.small import FRAMES, write_video
 from vlm3r.errors import UserError
 from vlm3r.evaluation.run.clips import ClipTask, encode, read_clip
-from vlm3r.evaluation.run.probes import CHANGING, change_geometry, moved_frames, partners
+from vlm3r.evaluation.run.probes import CHANGING, change_geometry, grey_frames, moved_frames, partners
 from vlm3r.inference.ask import encode_clip
 
 
@@ -119,6 +119,26 @@ def test_every_video_gets_the_geometry_of_another_one(count, seed):
 def test_a_shorter_partner_lends_its_frames_again():
     own, other = torch.zeros(1, 5, 1, 2), torch.arange(3.0).reshape(1, 3, 1, 1).expand(1, 3, 1, 2)
     assert change_geometry("swap", (own, own), (other, other), "")[0][0, :, 0, 0].tolist() == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_dummy_video_is_as_long_and_the_same_for_all(loaded, monkeypatch, paths, stored):
+    processor = loaded[1]
+    own, tokens = stages_of(loaded, monkeypatch, read(processor, paths[0]), "none")
+    tensors = {name: getattr(own, name)[0] for name in ("vision_tokens", "camera_tokens", "patch_tokens")}
+    entry = SimpleNamespace(tensors=tensors, clip=processor.load_video(paths[0]))
+    store = SimpleNamespace(parts=("geometry", "vision"), read=lambda _: entry) if stored else None
+    clips = [read(processor, path, decode=not stored) for path in paths]
+    found = [stages_of(loaded, monkeypatch, clip, "dummy-video", store)[1] for clip in clips]
+    assert torch.equal(found[0], found[1])
+    assert found[0].shape == tokens.shape
+    assert not torch.allclose(found[0], tokens)
+
+
+def test_a_dummy_video_is_grey_and_close_to_nothing_after_normalisation(loaded):
+    pixels = loaded[1].frame_pixels(grey_frames(2, loaded[1].image_processor.size["width"]))
+    assert pixels.abs().max() < 0.005
+    assert pixels.unique().numel() == 1
 
 
 def test_probes_that_do_not_fit_are_named():

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -24,12 +25,15 @@ from vlm3r.errors import UserError
 from vlm3r.evaluation.metrics import score
 from vlm3r.evaluation.run import runner
 from vlm3r.evaluation.run.benchmark import read_benchmark
+from vlm3r.evaluation.run.compare import compare_runs
 from vlm3r.evaluation.run.journal import ANSWERS, read_run
+from vlm3r.evaluation.run.presets import PRESETS, choose
 from vlm3r.evaluation.run.report import make_report
 from vlm3r.evaluation.run.runner import RunOptions, evaluate, score_answer
 from vlm3r.inference.ask import ask
 
 ROOT = Path(__file__).parents[3]
+VSI = ("object_counting", "object_abs_distance", "object_rel_direction_easy")
 
 
 def run(loaded, bench, out, **options):
@@ -97,6 +101,65 @@ def test_probes_change_answers_and_blind_prompts_hold_no_video(loaded, bench, wh
         assert len(records) == 10
         assert [record["answer"] for record in records] != before[:10]
         assert all(("<image>" in record["prompt"]) == (probe != "blind") for record in records)
+
+
+def test_a_dummy_video_leaves_prompts_as_they_are_and_makes_equal_questions_equal(loaded, bench, whole, tmp_path):
+    run(loaded, bench, tmp_path, probe="dummy-video")
+    before, after = read_run(whole[0])[1], read_run(tmp_path)[1]
+    assert [record["prompt"] for record in after] == [record["prompt"] for record in before]
+    said = [[record["answer"] for record in after[start : start + 5]] for start in range(0, 20, 5)]
+    assert said[0] == said[1] == said[2] == said[3]
+    assert said[0] != [record["answer"] for record in before[:5]]
+
+
+def test_permuted_options_are_shown_and_scored_and_pair_with_the_questions_they_were(loaded, bench, whole, tmp_path):
+    state = run(loaded, bench, tmp_path / "run", probe="permute-options")
+    before, after = read_run(whole[0])[1], read_run(tmp_path / "run")[1]
+    moved = [(old, new) for old, new in zip(before, after, strict=True) if new["target"] != old["target"]]
+    assert len(moved) == 4  # of two types with four questions each, one letter for all: half of them move
+    for old, new in moved:
+        right = {"A": "left", "B": "right"}[old["target"]]
+        assert f"\n{new['target']}. {right}\n" in new["prompt"]
+        assert new["file_target"] == old["target"]
+        assert new["published"] == score(new["answer"], new["target"], new["question_type"])
+    for old, new in zip(before, after, strict=True):
+        assert (old["answer"] == new["answer"]) or (old["prompt"] != new["prompt"])
+    assert compare_runs(whole[0], tmp_path / "run", resamples=20)["questions"] == 20
+    report = make_report(read_benchmark(bench), state, read_run(tmp_path / "run")[0], resamples=20)
+    assert report["questions"]["scored"] == 20
+
+
+def test_choices_are_recorded_and_another_preset_is_another_run(loaded, bench, tmp_path):
+    choices, preset = choose("published-eval", {"num_frames": FRAMES})
+    run(loaded, bench, tmp_path, choices=choices, preset=preset, limit_videos=1)
+    fingerprint = read_run(tmp_path)[0]
+    assert (fingerprint["sampling"], fingerprint["time_style"]) == ("eval_pyav", "demo")
+    assert fingerprint["decoder"].startswith("PyAV")
+    assert fingerprint["preset"] == {"name": "published-eval", "changed": {"num_frames": FRAMES}}
+    with pytest.raises(UserError, match="sampling: eval_pyav and fps"):
+        run(loaded, bench, tmp_path)
+
+
+def test_stored_features_are_refused_where_frames_are_taken_in_another_way(loaded, bench, tmp_path):
+    store = SimpleNamespace(parts=("vision",), read=None)
+    options = RunOptions(choices=PRESETS["published-eval"])
+    with pytest.raises(UserError, match=r"frames chosen by fps.*eval_pyav; leave --features out"):
+        evaluate(*loaded, read_benchmark(bench), [bench.parent], tmp_path, options, store)
+
+
+@pytest.mark.parametrize("problem", [UserError("no"), KeyError("no"), IndexError("no"), OSError("no")])
+def test_an_error_about_one_video_is_named_and_the_others_are_asked(loaded, bench, tmp_path, monkeypatch, problem):
+    original = runner._answer
+
+    def answer(*arguments):
+        if arguments[2].video == "scene1/video":
+            raise problem
+        return original(*arguments)
+
+    monkeypatch.setattr(runner, "_answer", answer)
+    state = run(loaded, bench, tmp_path)
+    assert list(state.answers) == ["scene0/video", "scene2/video", "scene3/video"]
+    assert "no" in state.failures["scene1/video"]
 
 
 def test_a_blind_run_needs_no_videos(loaded, bench, tmp_path):
@@ -216,20 +279,22 @@ def test_the_command_warns_reports_and_ends_well(cli, spoilt, tmp_path):
     assert page in found.stdout
     assert "- line 22: unknown question type 'object_colour'" in page
     assert json.loads((tmp_path / "run" / "report.json").read_text())["problems"]["videos"]
+    assert "unknown question type" in (tmp_path / "run" / "report.html").read_text()
     again = cli("compare", tmp_path / "run", tmp_path / "run", "--out", tmp_path / "flips.json")
     assert again.exit_code == 0
     assert json.loads((tmp_path / "flips.json").read_text())["flips"] == {"better": [], "worse": []}
 
 
 @pytest.mark.parametrize("change", [{"published": None}, {"question_type": ["a"]}, {"scene": 7}, {"robust": 1e308}])
-def test_damaged_answers_of_an_earlier_start_are_named_before_anything_is_asked(cli, bench, whole, tmp_path, change):
+def test_damaged_answers_of_an_earlier_start_are_named_before_anything_is_asked(loaded, bench, whole, tmp_path, change):
     folder = shutil.copytree(whole[0], tmp_path / "run")
     lines = (folder / ANSWERS).read_text().splitlines(keepends=True)
     lines[1] = json.dumps(json.loads(lines[1]) | change) + "\n"
     (folder / ANSWERS).write_text("".join(lines))
-    found = cli("eval", "--benchmark", bench, "--out", folder, "--workers", 1)
-    assert isinstance(found.exception, UserError)
-    assert f"{ANSWERS}: line 2 has no valid {next(iter(change))}; run the evaluation again" in str(found.exception)
+    with pytest.raises(
+        UserError, match=f"{ANSWERS}: line 2 has no valid {next(iter(change))}; run the evaluation again"
+    ):
+        run(loaded, bench, folder)
     assert (folder / ANSWERS).read_text() == "".join(lines)
 
 
@@ -245,6 +310,47 @@ def test_the_status_is_1_where_nothing_could_be_scored(cli, bench, tmp_path):
     found = cli("eval", "--benchmark", bench, *arguments)
     assert found.exit_code == 1
     assert "no question could be scored" in found.stderr
+
+
+def test_a_published_data_set_is_run_by_its_name_as_published(loaded, monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setattr(command, "load", lambda *_, **given: seen.update(given) or loaded)
+    app = typer.Typer()
+    app.command()(evaluate_command)
+    folder = write_benchmark(tmp_path / "data" / "videos", 2).parent
+    rows = [row | {"video_path": None, "dataset": name} for name in ("scene0", "scene1") for row in rows_about(name)]
+    rows = [row | {"scene_name": "video"} for row in rows if row["question_type"] in VSI]
+    (tmp_path / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for scene in ("scene0", "scene1"):
+        (folder / scene / "video").rename(folder / scene / "video.mp4")
+    arguments = ["--benchmark", "vsibench", "--data", tmp_path / "data", "--out", tmp_path / "run", "--workers", 1]
+    given = ["--preset", "published-eval", "--frames", FRAMES, "--pool-mode", "average"]
+    found = CliRunner().invoke(app, [str(argument) for argument in (*arguments, *given)])
+    assert found.exit_code == 0, found.output
+    assert seen["config_overrides"] == {
+        "num_frames": FRAMES,
+        "force_sample": True,
+        "add_time_instruction": False,
+        "pool_mode": "average",
+        "newline_position": "grid",
+    }
+    assert "6 of 6 questions, 2 of 2 videos" in found.stdout
+    assert "Given instead: " not in found.stdout
+    assert "given instead: num_frames 4, pool_mode average" in found.stdout
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_what_can_be_known_before_the_weights_are_loaded_is_said_before(cli, bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "load", lambda *_, **__: pytest.fail("weights were loaded"))
+    for arguments, message in (
+        (["--benchmark", "vsibench"], "needs --data DIR"),
+        (["--benchmark", "vsibenhc"], "did you mean vsibench"),
+        (["--benchmark", bench, "--decoder", "pyva"], "unknown video decoder 'pyva'"),
+        (["--benchmark", bench, "--blind", tmp_path], "no record of a run"),
+    ):
+        found = cli("eval", *arguments, "--out", tmp_path / "run")
+        assert isinstance(found.exception, UserError)
+        assert message in str(found.exception)
 
 
 def test_a_run_killed_at_any_time_continues_to_the_same_answers_and_report(tmp_path):
@@ -269,6 +375,6 @@ def test_a_run_killed_at_any_time_continues_to_the_same_answers_and_report(tmp_p
     assert 0 < left.count(b"\n") < 50
     assert start(killed).wait() == 0
     assert start(tmp_path / "whole").wait() == 0
-    for name in (ANSWERS, "report.json", "report.md", "run.json"):
+    for name in (ANSWERS, "report.json", "report.md", "report.html", "run.json"):
         assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert answers.read_bytes().startswith(left[: left.rindex(b"\n") + 1])

@@ -58,20 +58,26 @@ class Clip:
     """The partner's, likewise."""
 
 
-def read_clip(sampling: FrameSampling, side: int, task: ClipTask) -> Clip:
+def read_clip(sampling: FrameSampling, side: int, task: ClipTask, decoder: str = "auto") -> Clip:
     """Decode a video and squash its frames as the image transform would, which leaves little to send.
+
+    Args:
+        sampling: which frames.
+        side: of the model's square, pixels.
+        task: what to decode.
+        decoder: name of the video decoder.
 
     Raises:
         UserError: the video or its partner cannot be read.
     """
     if not task.decode:
         return Clip(task, None, None)
-    partner = None if task.partner is None else _squashed(task.partner, sampling, side)
-    return Clip(task, _squashed(task.path, sampling, side), partner)
+    partner = None if task.partner is None else _squashed(task.partner, sampling, side, decoder)
+    return Clip(task, _squashed(task.path, sampling, side, decoder), partner)
 
 
-def _squashed(path: Path, sampling: FrameSampling, side: int) -> VideoFrames:
-    video = read_video(path, sampling)
+def _squashed(path: Path, sampling: FrameSampling, side: int, decoder: str) -> VideoFrames:
+    video = read_video(path, sampling, decoder)
     pictures = (Image.fromarray(frame) for frame in video.frames)
     small = [np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC)) for picture in pictures]
     return replace(video, frames=np.stack(small))
@@ -90,9 +96,12 @@ def encode(
     Raises:
         UserError: stored tokens are missing or belong to other frames.
     """
-    from vlm3r.evaluation.run.probes import CHANGING, change_geometry
+    from vlm3r.evaluation.run.probes import CHANGING, change_geometry, grey_frames
 
     video, given = _stored(clip.task.path, clip.video, store)
+    if probe == "dummy-video":
+        frames = grey_frames(len(video), processor.image_processor.size["width"])
+        return video, {"video_embeddings": model.encode_video(processor.frame_pixels(frames)[None]).sequences[0]}
     pixels = None if clip.video is None else processor.frame_pixels(clip.video.frames)[None]
     if probe in CHANGING:
         own, other = _geometry(model, pixels, given), None

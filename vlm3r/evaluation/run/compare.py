@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from vlm3r.errors import UserError
+from vlm3r.evaluation.metrics import PROTOCOLS
 from vlm3r.evaluation.run.bootstrap import RESAMPLES, Name, belongs, difference_intervals, tabulate
 from vlm3r.evaluation.run.fingerprints import differences
-from vlm3r.evaluation.run.journal import PROTOCOLS, Record, check_answers, read_run
+from vlm3r.evaluation.run.journal import Record, check_answers, read_run
 
 Key = tuple[str, str, str, str, int]
 
@@ -22,8 +23,8 @@ def compare_runs(first: Path, second: Path, seed: int = 0, resamples: int = RESA
     Raises:
         UserError: a folder holds no run or a damaged one, or no question is in both.
     """
-    (mark_a, answers_a), (mark_b, answers_b) = _read(first), _read(second)
-    by_key_a, by_key_b = _by_key(answers_a), _by_key(answers_b)
+    (mark_a, answers_a), (mark_b, answers_b) = read_checked(first), read_checked(second)
+    by_key_a, by_key_b = by_key(answers_a), by_key(answers_b)
     shared = [key for key in by_key_a if key in by_key_b]
     if not shared:
         raise UserError(f"{first} and {second}: have no question in common; compare runs of the same benchmark")
@@ -61,18 +62,27 @@ def compare_runs(first: Path, second: Path, seed: int = 0, resamples: int = RESA
     }
 
 
-def _read(folder: Path) -> tuple[Record, list[Record]]:
+def read_checked(folder: Path) -> tuple[Record, list[Record]]:
+    """The fingerprint and the answers of a run, every field that a comparison reads being there.
+
+    Raises:
+        UserError: the folder holds no run, or a damaged one.
+    """
     fingerprint, answers = read_run(folder)
     check_answers(answers, folder)
     return fingerprint, answers
 
 
-def _by_key(answers: Sequence[Record]) -> dict[Key, Record]:
-    """Answers by id, type, scene and right answer; questions that share them all are told apart by their order."""
+def by_key(answers: Sequence[Record]) -> dict[Key, Record]:
+    """Answers by id, type, scene and the file's right answer; what shares them all is told apart by the file's order.
+
+    The order of the answers is another where several processes gave them.
+    """
     seen: Counter[tuple[str, str, str, str]] = Counter()
     found = {}
-    for record in answers:
-        name = (str(record.get("id")), record["question_type"], record["scene"], record["target"])
+    for record in sorted(answers, key=lambda record: record["line"]):
+        target = str(record.get("file_target", record["target"]))
+        name = (str(record.get("id")), record["question_type"], record["scene"], target)
         found[(*name, seen[name])] = record
         seen[name] += 1
     return found

@@ -1,4 +1,8 @@
-"""The answers of a run on disk, appended video by video, so that a run can be killed anywhere and continued."""
+"""The answers of a run on disk, appended video by video, so that a run can be killed anywhere and continued.
+
+Where several processes share a run, the main one keeps the journal and each other one a part, a file of the same form;
+the journal takes in the parts at the end, or when the run is continued, by however many processes.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from vlm3r.errors import UserError
+from vlm3r.evaluation.metrics import PROTOCOLS
 from vlm3r.evaluation.run.fingerprints import differences
 from vlm3r.files import first_line, write_text
 from vlm3r.qa.types import question_type
 
 ANSWERS = "answers.jsonl"
+PART, PARTS = "answers.{}.jsonl", "answers.*.jsonl"
 RUN = "run.json"
 SHOWN = 6
 Record = dict[str, Any]
-PROTOCOLS = ("published", "robust")
-"""Ways of scoring; an answer has a score under each of these names."""
 READ: Mapping[str, type | tuple[type, ...]] = {
     "question_type": str,
     "scene": str,
@@ -32,11 +36,12 @@ READ: Mapping[str, type | tuple[type, ...]] = {
 
 
 class Journal:
-    """The finished videos of a run; made by `open_journal`, which keeps other processes out."""
+    """The finished videos of a run, or of one of its processes; made by `open_journal` and `open_part`."""
 
-    def __init__(self, file: IO[bytes], done: dict[str, list[Record]]):
-        self._file = file
-        self.done = done
+    def __init__(self, file: IO[bytes], folder: Path, expected: Mapping[str, Sequence[int]]):
+        """`file` is locked and of this run; what a kill left unfinished in it is cut off."""
+        self._file, self._folder, self._expected = file, folder, expected
+        self.done = _recover(file, Path(file.name), expected)
         """Finished videos and their answers, in the order of the file."""
 
     def append(self, video: str, records: Sequence[Record]) -> None:
@@ -54,12 +59,28 @@ class Journal:
             raise UserError(f"{self._file.name}: cannot be written ({first_line(error)}); free some space") from error
         self.done[video] = list(records)
 
+    def take_in_parts(self) -> None:
+        """Append what other processes finished, and remove their files; what a kill left unfinished is left out.
+
+        Killed between the two, the journal has it twice, and the next call leaves out what is there already.
+
+        Raises:
+            UserError: a part is damaged or being written to, or the disk is full.
+        """
+        for path in sorted(self._folder.glob(PARTS)):
+            with _locked(path) as file:
+                part = Journal(file, self._folder, self._expected)
+            for video, records in part.done.items():
+                if video not in self.done:
+                    self.append(video, records)
+            path.unlink()
+
 
 @contextmanager
 def open_journal(
     folder: Path, fingerprint: Mapping[str, Any], expected: Mapping[str, Sequence[int]]
 ) -> Iterator[Journal]:
-    """The journal of a new run, or of one that is continued; what a kill left unfinished is cut off.
+    """The journal of a new run, or of one that is continued, with what further processes of it left behind.
 
     Args:
         folder: where the run keeps its files; made if need be.
@@ -71,13 +92,35 @@ def open_journal(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ANSWERS).open("ab+")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({first_line(error)}); choose another folder") from error
-    with file:
-        _lock(file, folder)
+    with _locked(folder / ANSWERS) as file:
         _check_run(folder, fingerprint, file.tell() > 0)
-        yield Journal(file, _recover(file, folder / ANSWERS, expected))
+        journal = Journal(file, folder, expected)
+        journal.take_in_parts()
+        yield journal
+
+
+@contextmanager
+def open_part(
+    folder: Path, index: int, fingerprint: Mapping[str, Any], expected: Mapping[str, Sequence[int]]
+) -> Iterator[Journal]:
+    """The part of a further process, while the main one has the journal open.
+
+    Args:
+        folder: the run's.
+        index: the process's number, from 1.
+        fingerprint: what this process's answers depend on.
+        expected: as for `open_journal`.
+
+    Raises:
+        UserError: the run is not there, is another one, or the part cannot be written.
+    """
+    if not (folder / RUN).exists():
+        raise UserError(f"{folder}: does not hold the run for process {index}; choose a folder that all processes see")
+    _check_run(folder, fingerprint, begun=True)
+    with _locked(folder / PART.format(index)) as file:
+        yield Journal(file, folder, expected)
 
 
 def read_run(folder: Path) -> tuple[Record, list[Record]]:
@@ -182,6 +225,18 @@ def _parse(line: bytes) -> Record | None:
         return None
     named = isinstance(record, dict) and isinstance(record.get("video"), str) and isinstance(record.get("line"), int)
     return record if named else None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read and to append to, made if need be, which no other process has open in this way."""
+    try:
+        file = path.open("ab+")
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({first_line(error)}); choose another folder") from error
+    with file:
+        _lock(file, path.parent)
+        yield file
 
 
 def _lock(file: IO[bytes], folder: Path) -> None:

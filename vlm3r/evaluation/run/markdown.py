@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vlm3r.evaluation.references import OURS
+from vlm3r.evaluation.run.problems import listed
+
 TITLES = {"vsibench": "VSI-Bench", "vstibench": "VSTI-Bench", "": "All questions"}
 AVERAGES = {
     ("vsibench", "overall"): "mean of the tasks",
@@ -18,6 +21,8 @@ CHANCE = (
     "Scores in per cent; in brackets the 95 % bootstrap interval, drawing scenes. Chance: a random letter; numbers "
     "have none, and count 0 in its means. Most frequent: the answer per question type that does best on the whole file."
 )
+COLUMNS: Mapping[str, str] = {"blind": "blind", "reference": f"{OURS}, published"}
+"""Scores that a report has only sometimes."""
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
@@ -30,12 +35,46 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         f"{report['scenes']:,} scenes; probe: {report['probe']}; fingerprint {report['fingerprint']}.",
         CHANCE,
     ]
-    if report["untrained"]:
-        lines += ["", "The weights are untrained: these scores show that everything runs, nothing more."]
-    for benchmark, rows in _by_benchmark(report["scores"]):
-        lines += ["", f"## {TITLES[benchmark]}", ""]
-        lines += _table(("", "questions", "published", "robust", "chance", "most frequent"), map(_score_row, rows))
+    sentences = remarks(report)
+    lines += ["", *(f"- {sentence}" for sentence in sentences)] if sentences else []
+    for benchmark, rows in by_benchmark(report["scores"]):
+        head, cells = score_table(rows)
+        lines += ["", f"## {TITLES[benchmark]}", "", *_table(head, cells)]
     return "\n".join([*lines, *_problems(report["problems"])]) + "\n"
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the scores has to know besides, a sentence or two each."""
+    settings = "; ".join(f"{name}: {value}" for name, value in report["settings"].items())
+    found = [f"{settings[:1].upper()}{settings[1:]}."] if settings else []
+    if report["untrained"]:
+        found.append("The weights are untrained: these scores show that everything runs, nothing more.")
+    if report["probe"] == "permute-options":
+        found.append("Options were put in another order; letters are scored against the order that was shown.")
+    blind = report["blind"]
+    if blind is not None:
+        found.append(
+            f"Blind: published scores of {blind['run']} (probe {blind['probe']}, fingerprint {blind['fingerprint']}), "
+            f"which has {blind['questions']:,} of these {report['questions']['scored']:,} questions."
+        )
+    return [*found, *_release_remarks(report)]
+
+
+def _release_remarks(report: Mapping[str, Any]) -> list[str]:
+    """How the file compares with the published benchmark that it is said to be."""
+    if report["published"] is None:
+        return []
+    name, releases = report["published"]["name"], report["published"]["releases"]
+    rows = report["questions"]["in_file"] + len(report["problems"]["bad_lines"])
+    if rows not in releases:
+        sizes = " or ".join(f"{size:,}" for size in releases)
+        return [f"The file has {rows:,} questions and {name} has {sizes}: published scores are not comparable."]
+    if rows != releases[0]:
+        return [
+            f"This is the corrected release of {rows:,} questions; published scores are on the first one, of "
+            f"{releases[0]:,} with other labels, and not comparable."
+        ]
+    return []
 
 
 def comparison_markdown(comparison: Mapping[str, Any]) -> str:
@@ -51,12 +90,19 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
         *(f"- {line}" for line in comparison["fingerprint_differences"] or ["The fingerprints are the same."]),
     ]
     head = ("", "questions", "first", "second", "published", "robust", "better", "worse")
-    for benchmark, rows in _by_benchmark(comparison["scores"]):
+    for benchmark, rows in by_benchmark(comparison["scores"]):
         lines += ["", f"## {TITLES[benchmark]}", "", *_table(head, map(_difference_row, rows))]
     return "\n".join(lines) + "\n"
 
 
-def _by_benchmark(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+def score_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the scores of one benchmark, with the columns that have something to show."""
+    extra = [name for name in COLUMNS if any(row.get(name) is not None for row in rows)]
+    head = ["", "questions", "published", "robust", "chance", "most frequent", *(COLUMNS[name] for name in extra)]
+    return head, [[*_score_row(row), *(_points(row[name]) for name in extra)] for row in rows]
+
+
+def by_benchmark(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """Rows by benchmark; that of all questions only where there are several benchmarks."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -85,9 +131,15 @@ def _difference_row(row: Mapping[str, Any]) -> list[str]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
+    name = row_name(row)
+    return f"**{name}**" if row["level"] == "overall" else name if row["level"] == "task" else f"- {name}"
+
+
+def row_name(row: Mapping[str, Any]) -> str:
+    """What a row's average is called."""
     if row["level"] == "overall":
-        return f"**{AVERAGES.get((row['benchmark'], row['name']), MICRO)}**"
-    return row["name"] if row["level"] == "task" else f"- {row['name']}"
+        return AVERAGES.get((row["benchmark"], row["name"]), MICRO)
+    return row["name"]
 
 
 def _points(value: float | None, interval: Sequence[float] | None = None, sign: str = "") -> str:
@@ -99,20 +151,8 @@ def _points(value: float | None, interval: Sequence[float] | None = None, sign: 
 
 
 def _problems(problems: Mapping[str, Any]) -> list[str]:
-    groups = {
-        "Videos that could not be asked about": [
-            f"{entry['video']} ({entry['questions']} questions): {entry['reason']}" for entry in problems["videos"]
-        ],
-        "Lines that hold no question": [f"line {entry['line']}: {entry['reason']}" for entry in problems["bad_lines"]],
-        "Answers without text": [f"{problems['empty_answers']} questions"] if problems["empty_answers"] else [],
-        **{
-            f"Answers that score 0 for a reason, {protocol} protocol": [f"{n}: {why}" for why, n in counts.items()]
-            for protocol, counts in problems["answers"].items()
-        },
-    }
     lines = []
-    for title, entries in groups.items():
-        if entries:
-            more = [f"- ... and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else []
-            lines += ["", f"## {title}: {len(entries)}", "", *(f"- {entry}" for entry in entries[:SHOWN]), *more]
+    for title, count, entries in listed(problems):
+        more = [f"- ... and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else []
+        lines += ["", f"## {title}: {count:,}", "", *(f"- {entry}" for entry in entries[:SHOWN]), *more]
     return lines

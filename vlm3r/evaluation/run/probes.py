@@ -1,4 +1,4 @@
-"""Changes to a clip's geometry tokens that show what the answers owe to geometry."""
+"""Changes to what a model is given that show what its answers owe to geometry, to the video, or to option letters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from torch import Tensor
 from vlm3r.errors import UserError
 from vlm3r.qa.splits import stable_number
 
-Probe = Literal["none", "zero", "shuffle", "swap", "camera-only", "patch-only", "blind"]
+Probe = Literal[
+    "none", "zero", "shuffle", "swap", "camera-only", "patch-only", "blind", "dummy-video", "permute-options"
+]
 PROBES: tuple[Probe, ...] = get_args(Probe)
 """`zero`: geometry tokens of zeros. `shuffle`: every frame gets another frame's geometry. `swap`: the geometry is that
-of another video. `camera-only`, `patch-only`: fusion sees one kind of geometry token. `blind`: no video at all."""
+of another video. `camera-only`, `patch-only`: fusion sees one kind of geometry token. `blind`: no video at all.
+`dummy-video`: as many grey frames, so that prompts stay as they are. `permute-options`: options in another order."""
+GREY = 128
+"""Value of every pixel of a dummy video, which normalised is close to 0."""
 CHANGING = ("zero", "shuffle", "swap")
 """Probes that change tokens; the others are settings of the model or the prompt."""
 FEATURES = {"camera-only": "camera_tokens", "patch-only": "patch_tokens"}
@@ -46,6 +51,11 @@ def change_geometry(probe: Probe, own: Geometry, other: Geometry | None, key: st
         order = torch.arange(frames) % other[0].shape[1]
         return other[0][:, order], other[1][:, order]
     raise ValueError(f"probe {probe!r} changes no geometry, or lacks the other video's")
+
+
+def grey_frames(count: int, side: int) -> np.ndarray:
+    """Frames `(count, side, side, 3)` uint8 that show nothing."""
+    return np.full((count, side, side, 3), GREY, np.uint8)
 
 
 def moved_frames(frames: int, key: str) -> np.ndarray:

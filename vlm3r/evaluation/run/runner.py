@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vlm3r.errors import UserError
 from vlm3r.evaluation.letters import read_letter
-from vlm3r.evaluation.metrics import judge
+from vlm3r.evaluation.metrics import PROTOCOLS, judge
 from vlm3r.evaluation.numbers import read_number
 from vlm3r.evaluation.reading import Unreadable
+from vlm3r.evaluation.run.asking import ask_opened, clip_reader, open_clip, sampling_of
 from vlm3r.evaluation.run.benchmark import Benchmark, Question, VideoQuestions, find_video
-from vlm3r.evaluation.run.clips import Clip, ClipTask, TokenStore, encode, read_clip
+from vlm3r.evaluation.run.clips import Clip, ClipTask, TokenStore
 from vlm3r.evaluation.run.fingerprints import short_hash
-from vlm3r.evaluation.run.journal import Record, check_answers, open_journal
+from vlm3r.evaluation.run.journal import Journal, Record, check_answers, open_journal, open_part
+from vlm3r.evaluation.run.permute import permute_options
+from vlm3r.evaluation.run.presets import LONGEST, Choices
 from vlm3r.evaluation.run.probes import CHANGING, FEATURES, Probe, partners
+from vlm3r.evaluation.run.processes import Processes
 from vlm3r.files import first_line
-from vlm3r.inference.fingerprint import file_hash, run_fingerprint
-from vlm3r.inference.opened import open_video
+from vlm3r.inference.fingerprint import run_fingerprint
 from vlm3r.model import VLM3RForConditionalGeneration
 from vlm3r.processing.decoders import get_decoder
 from vlm3r.processing.processor import VLM3RProcessor
@@ -31,6 +31,10 @@ from vlm3r.workers import run
 
 PER_QUESTIONS = ("video", "images")
 """Entries of a fingerprint that are not the run's."""
+ALONE = Processes()
+"""A run that no other process shares."""
+OF_ONE_VIDEO = (UserError, ValueError, RuntimeError, OSError, LookupError, ArithmeticError)
+"""Errors that are the video's and its questions', so that the run goes on with the next one."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,22 @@ class RunOptions:
     """Processes that decode ahead; 1 decodes in this one."""
     batch_size: int = 32
     """Most questions answered side by side."""
-    max_new_tokens: int = 16
+    max_new_tokens: int = LONGEST
     """Longest answer in tokens; the benchmarks' number."""
+    choices: Choices = field(default_factory=Choices)
+    """How frames are read and prompts are worded; what the model and its processor hold is taken from them."""
+    preset: Record | None = None
+    """Where the choices come from, for the record."""
     seed: int = 0
     """Of what the probes draw."""
 
 
 @dataclass
 class RunState:
-    """What a run has come to; given to the progress function after each video, and returned at the end."""
+    """What a run has come to; given to the progress function after each video, and returned at the end.
+
+    Where several processes share the run, progress is that of the process's own share.
+    """
 
     total: int
     """Questions of the chosen videos."""
@@ -77,10 +88,13 @@ def evaluate(
     store: TokenStore | None = None,
     store_record: Any = None,
     progress: Callable[[RunState], None] | None = None,
+    processes: Processes = ALONE,
 ) -> RunState:
     """Ask what has not been answered yet, and append the answers to the run in `folder`.
 
     A video that is missing, damaged, or cannot be asked about is named in the result and tried again the next time.
+    Of several processes each asks about every n-th video that is left; the main one returns the state of the whole run,
+    the others that of their share.
 
     Args:
         model: the model, in evaluation mode.
@@ -92,36 +106,97 @@ def evaluate(
         store: tokens of the frozen encoders; None computes them.
         store_record: what the stored tokens depend on, for the fingerprint.
         progress: called after each video.
+        processes: those that share the run; all are given the same arguments.
 
     Raises:
-        UserError: the folder holds another run or damaged answers, or a probe does not fit the model or the benchmark.
+        UserError: the folder holds another run or damaged answers, or a probe does not fit the model or the benchmark;
+            another process has ended.
     """
     _check_probe(model, options.probe)
+    if store is not None and sampling_of(processor, options.choices) != processor.sampling:
+        raise UserError(
+            f"--features holds frames chosen by {processor.sampling.strategy}, and this run takes them by "
+            f"{options.choices.strategy}; leave --features out or choose another --preset"
+        )
+    benchmark = as_asked(benchmark, options.probe, options.seed)
     fingerprint = fingerprint_of(model, processor, benchmark, options, store_record)
-    mark = short_hash(fingerprint)
+    asker = _Asker(model, processor, benchmark, roots, options, store, short_hash(fingerprint), progress)
     expected = {group.video: [question.line for question in group.questions] for group in benchmark.videos}
     chosen = benchmark.videos[: options.limit_videos]
+    if not processes.is_main:
+        done = processes.from_main([])
+        with open_part(folder, processes.index, fingerprint, expected) as part:
+            state = asker.ask(chosen, done, part, processes)
+        processes.gather(state)
+        return state
     with open_journal(folder, fingerprint, expected) as journal:
         check_answers((record for answers in journal.done.values() for record in answers), folder)
-        done = [group for group in chosen if group.video in journal.done]
-        state = RunState(sum(len(group.questions) for group in chosen), sum(len(group.questions) for group in done))
-        todo = [group for group in chosen if group.video not in journal.done]
-        for group, clip, error in _clips(processor, benchmark, todo, roots, options, store):
+        done = processes.from_main(list(journal.done))
+        shares = processes.gather(asker.ask(chosen, done, journal, processes))
+        journal.take_in_parts()
+        return _whole(chosen, shares, journal, folder)
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """What all videos of a run are asked with."""
+
+    model: VLM3RForConditionalGeneration
+    processor: VLM3RProcessor
+    benchmark: Benchmark
+    roots: Sequence[Path]
+    options: RunOptions
+    store: TokenStore | None
+    mark: str
+    progress: Callable[[RunState], None] | None
+
+    def ask(
+        self, chosen: Sequence[VideoQuestions], done: Collection[str], journal: Journal, processes: Processes
+    ) -> RunState:
+        """Answer this process's share of what is left, into its journal."""
+        todo = processes.share([group for group in chosen if group.video not in done])
+        before = _count(group for group in chosen if group.video in done) if processes.count == 1 else 0
+        state = RunState(before + _count(todo), before)
+        clips = _clips(self.processor, self.benchmark, todo, self.roots, self.options, self.store)
+        for group, clip, error in clips:
             if error is None:
                 try:
-                    records = _answer(model, processor, group, clip, options, store)
-                except (UserError, ValueError, RuntimeError) as problem:
+                    records = _answer(self.model, self.processor, group, clip, self.options, self.store)
+                except OF_ONE_VIDEO as problem:
                     error = first_line(problem)
                 else:
-                    journal.append(group.video, [record | {"fingerprint": mark} for record in records])
+                    journal.append(group.video, [record | {"fingerprint": self.mark} for record in records])
+                    state.answers[group.video] = journal.done[group.video]
                     state.asked += len(records)
             if error is not None:
                 state.failures[group.video] = error
             state.done += len(group.questions)
-            if progress is not None:
-                progress(state)
-        state.answers = {group.video: journal.done[group.video] for group in chosen if group.video in journal.done}
-    return state
+            if self.progress is not None:
+                self.progress(state)
+        return state
+
+
+def _whole(chosen: Sequence[VideoQuestions], shares: Sequence[RunState], journal: Journal, folder: Path) -> RunState:
+    """The state of the run from those of its processes' shares, whose parts the journal has taken in.
+
+    Raises:
+        UserError: answers of another process did not come to this folder.
+    """
+    lost = [video for share in shares for video in share.answers if video not in journal.done]
+    if lost:
+        raise UserError(f"{folder}: lacks what another process answered about {lost[0]}; choose a folder that all see")
+    failures = {video: reason for share in shares for video, reason in share.failures.items()}
+    return RunState(
+        total=_count(chosen),
+        done=_count(chosen),
+        asked=sum(share.asked for share in shares),
+        answers={group.video: journal.done[group.video] for group in chosen if group.video in journal.done},
+        failures={group.video: failures[group.video] for group in chosen if group.video in failures},
+    )
+
+
+def _count(groups: Iterable[VideoQuestions]) -> int:
+    return sum(len(group.questions) for group in groups)
 
 
 def fingerprint_of(
@@ -134,13 +209,22 @@ def fingerprint_of(
     """What decides the answers of a run; not how many videos, processes or questions side by side."""
     found = run_fingerprint(model, processor)
     return {name: value for name, value in found.items() if name not in PER_QUESTIONS} | {
-        "benchmark": {"file": benchmark.file.name, "sha256": file_hash(benchmark.file)},
-        "decoder": get_decoder("auto")[1],
+        "device": model.device.type,
+        "benchmark": benchmark.record(),
+        "preset": options.preset,
+        "decoder": get_decoder(options.choices.decoder)[1],
+        "sampling": sampling_of(processor, options.choices).strategy,
+        "time_style": options.choices.time_style,
         "probe": options.probe,
         "seed": options.seed,
         "max_new_tokens": options.max_new_tokens,
         "features": store_record,
     }
+
+
+def as_asked(benchmark: Benchmark, probe: str | None, seed: int) -> Benchmark:
+    """The questions as a probe asks them."""
+    return permute_options(benchmark, seed) if probe == "permute-options" else benchmark
 
 
 def _check_probe(model: VLM3RForConditionalGeneration, probe: Probe) -> None:
@@ -172,7 +256,7 @@ def _clips(
             tasks[group.video] = ClipTask(find_video(group.video, roots), partner, decode)
         except UserError as error:
             missing[group.video] = str(error)
-    reader = partial(read_clip, processor.sampling, processor.image_processor.size["width"])
+    reader = clip_reader(processor, options.choices)
     outcomes = run(reader, list(tasks.values()), workers=options.workers if decode else 1)
     for group in todo:
         if group.video in missing:
@@ -182,7 +266,6 @@ def _clips(
             yield group, outcome.value, outcome.error
 
 
-@torch.inference_mode()
 def _answer(
     model: VLM3RForConditionalGeneration,
     processor: VLM3RProcessor,
@@ -191,12 +274,9 @@ def _answer(
     options: RunOptions,
     store: TokenStore | None,
 ) -> list[Record]:
-    if clip is None:
-        opened = open_video(model, processor)
-    else:
-        opened = open_video(model, processor, *encode(model, processor, clip, options.probe, options.seed, store))
+    opened = open_clip(model, processor, clip, options.probe, options.seed, store)
     texts = [question.text for question in group.questions]
-    answers = opened.ask(texts, options.max_new_tokens, options.batch_size)
+    answers = ask_opened(opened, texts, options.choices, options.max_new_tokens, options.batch_size)
     return [
         score_answer(group.video, question, answer.prompt, answer.text)
         for question, answer in zip(group.questions, answers, strict=True)
@@ -207,9 +287,9 @@ def score_answer(video: str, question: Question, prompt: str, answer: str) -> Re
     """The line of one answered question: what was asked and said, how it was read, and both scores."""
     row = question.row
     published, robust = (
-        judge(answer, question.target, row["question_type"], protocol, row["options"])
-        for protocol in ("published", "robust")
+        judge(answer, question.target, row["question_type"], protocol, row["options"]) for protocol in PROTOCOLS
     )
+    moved = {} if question.file_target is None else {"file_target": question.file_target}
     return {
         "line": question.line,
         "id": row["id"],
@@ -220,6 +300,7 @@ def score_answer(video: str, question: Question, prompt: str, answer: str) -> Re
         "answer": answer,
         "parsed": parse_answer(answer, row),
         "target": question.target,
+        **moved,
         "published": published.score,
         "robust": robust.score,
         "published_problem": published.problem,
