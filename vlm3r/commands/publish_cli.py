@@ -20,6 +20,7 @@ def publish(
     licence: Annotated[
         str | None, typer.Option("--license", help="Identifier, such as apache-2.0. Default: by what is uploaded.")
     ] = None,
+    scores: Annotated[Path | None, typer.Option(help="Folder of a finished `vlm3r eval`, for the card.")] = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="Upload the complete model even if it is 1 GB or more.")
     ] = False,
@@ -36,6 +37,7 @@ def publish(
         base=base,
         licence=licence,
         datasets=tuple(dataset),
+        scores=scores,
         whole=whole,
         published_bin=published_bin,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vlm3r.checkpoints.published import (
 )
 from vlm3r.errors import UserError
 from vlm3r.hub.card import CardFacts, model_card
+from vlm3r.hub.evaluation import read_scores
 from vlm3r.hub.listing import (
     ADAPTER,
     ADAPTER_PICKLE,
@@ -29,11 +30,12 @@ from vlm3r.hub.listing import (
     MODEL,
     PROCESSOR,
     RECORDS,
+    SCORES,
     lora_files,
     native_files,
     refuse_link,
 )
-from vlm3r.hub.records import Records, read_records
+from vlm3r.hub.records import Record, Records, read_records
 from vlm3r.hub.redaction import clear_text
 from vlm3r.hub.source import Source, find_source
 from vlm3r.hub.stage import Entry, Stage
@@ -64,6 +66,8 @@ class PublishOptions:
     """Hub ids of the data sets that the model was trained on."""
     whole: bool = False
     """Whether to upload the complete model however large it is."""
+    scores: Path | None = None
+    """Folder of a finished `vlm3r eval`, whose scores replace those of the run; None takes the run's own."""
     published_bin: bool = False
     """Whether to add `non_lora_trainables.bin`, which is a pickle, for tools that read nothing else."""
 
@@ -92,13 +96,18 @@ def collect(checkpoint: Path, options: PublishOptions, folder: Path) -> Contents
     for path in (source.native, source.lora, *source.records.values()):
         if path is not None and path != source.root:
             refuse_link(path, path.parent)
-    records = read_records(source.records)
+    stage = Stage(folder)
+    own = {name: path for name, path in source.records.items() if options.scores is None or name != SCORES}
+    records = read_records(own)
+    if options.scores is not None:
+        scores = read_scores(options.scores)
+        records = replace(records, files={**records.files, SCORES: Record(scores, None)})
+        stage.write(SCORES, json.dumps(scores, indent=2, ensure_ascii=False) + "\n", options.scores)
     native = {} if source.native is None else native_files(source.native, source.root)
     lora = {} if source.lora is None else lora_files(source.lora, source.root, (NON_LORA_FILE, ADAPTER_PICKLE))
     adapted = bool(lora) or "adapter/adapter_config.json" in native
     whole = _is_whole(source, native, adapted, options)
     base = _base_name(options, source, records)
-    stage = Stage(folder)
     if whole:
         for name in (name for name in native if name not in (CARD, f"adapter/{CARD}", *RECORDS)):
             stage.add(name, native[name])
@@ -112,7 +121,7 @@ def collect(checkpoint: Path, options: PublishOptions, folder: Path) -> Contents
     if not whole:
         for name in (name for name in PROCESSOR if name in native and name not in lora):
             stage.add(name, native[name])
-    for name, path in source.records.items():
+    for name, path in own.items():
         stage.add(name, path)
     if adapted and options.published_bin:
         write_tensors(read_tensors(folder / prefix / NON_LORA_SAFE), stage.place(prefix + NON_LORA_FILE))
