@@ -385,6 +385,16 @@ def test_a_width_that_decord_cannot_unpack_is_a_clear_error(tmp_path):
         assert numbers(frames) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_first_image_that_is_cut_short_is_named(tmp_path, suffix, share):
+    path = tmp_path / f"1.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match=f"{path} is"):
+        read_video(tmp_path, FrameSampling("all"))
+
+
 def test_a_directory_of_images_is_a_video_in_natural_order(tmp_path):
     for number in range(12):
         save(tmp_path / f"frame{number}.png", number)

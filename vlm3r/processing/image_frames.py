@@ -34,10 +34,17 @@ def list_images(directory: Path) -> list[Path]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image in pixels after its EXIF orientation, read from its header alone."""
+    """(width, height) of an image in pixels after its EXIF orientation, mostly read from its header alone.
+
+    Raises:
+        UserError: It is missing or damaged. PNGs may have their orientation behind the pixels, which are read then.
+    """
     with _opened(path) as image:
         width, height = image.size
-        turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+        try:
+            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}): replace or remove it") from error
     return (height, width) if turned else (width, height)
 
 
