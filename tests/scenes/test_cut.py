@@ -39,6 +39,18 @@ def clips_of(folder: Path) -> list[tuple[Path, Scene]]:
     return [(path.parent, read_scene(path)) for path in sorted(find_scenes(folder))]
 
 
+def test_frames_with_names_are_found_by_their_place_in_the_video(walk: Path, tmp_path: Path) -> None:
+    scene = read_scene(walk)
+    named = tuple(replace(frame, frame_id=f"DSC{i:05d}", video_index=i) for i, frame in enumerate(scene.frames))
+    write_scene(replace(scene, frames=named), walk)
+    cut_scene(CutTask(walk, tmp_path / "clips", 2, 1, 0))
+    ((folder, clip),) = clips_of(tmp_path / "clips")
+    shown = [int(name[3:]) for name in clip.provenance["cut_frames"]]
+    levels = decode_indices(folder / "video.mp4", range(2)).frames.reshape(2, -1).mean(1)
+    assert np.abs(levels - 8 * np.array(shown)).max() < 4
+    assert [frame.position for frame in clip.frames] == [0, 1]
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_clips_show_neighbouring_sampled_frames_with_their_records(walk: Path, tmp_path: Path, frames: int) -> None:
     scene = read_scene(walk)

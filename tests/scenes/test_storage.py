@@ -1,6 +1,7 @@
 """Our own scene file: damage is one line that names file, scene and field."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,16 @@ def test_a_scene_comes_back_as_it_was_written(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["scene.json"]
 
 
+def test_what_only_real_scenes_have_comes_back_too(tmp_path):
+    named = Frame("DSC01700", np.eye(4), 0.0, mask="instances/0.png", video_index=4)
+    scene = replace(example(), frames=(named, Frame(7, None, 0.25)), mask_offset=1)
+    write_scene(scene, tmp_path / "scene.json")
+    read = read_scene(tmp_path / "scene.json")
+    assert read.mask_offset == 1
+    assert [frame.position for frame in read.frames] == [4, 7]
+    assert Frame("DSC01700").position is None
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -48,6 +59,8 @@ def test_a_scene_comes_back_as_it_was_written(tmp_path):
         (("frames", 0, "sightings", 0, "box"), [5, 5, 1, 9], "bbox_2d"),
         (("frames", 1, "frame_id"), 0, "frame_id 0 is used twice"),
         (("sampled",), [1, 0], "ascending"),
+        (("mask_offset",), "one", "mask_offset is 'one'"),
+        (("frames", 0, "video_index"), 0.5, r"frames\[0\]: video_index"),
         (("sampled",), [0, 2], "ascending positions among the 2 frames"),
         (("room", "outlines", 0, "polygon"), [[0, 0], [1, 0]], "fewer than three corners"),
         (("intrinsics", "fx"), "wide", "intrinsics.fx is 'wide'"),

@@ -77,15 +77,15 @@ def _area(frame: Frame, instance_id: int | None) -> float:
 
 def _pixels(scene: Scene, folder: Path, place: int) -> Image.Image | None:
     """The frame from its image file or from the video; None where neither is there."""
-    image, video = (_file_below(folder, name) for name in (scene.seen_frames[place].image, scene.video))
-    position = place if scene.sampled is None else scene.sampled[place]
+    frame = scene.seen_frames[place]
+    image, video = (_file_below(folder, name) for name in (frame.image, scene.video))
     try:
         if image is not None:
             return Image.open(image).convert("RGB")
-        if video is not None:
+        if video is not None and frame.position is not None:
             from vlm3r.processing.video import decode_indices
 
-            return Image.fromarray(np.asarray(decode_indices(video, [position]).frames[0]))
+            return Image.fromarray(np.asarray(decode_indices(video, [frame.position]).frames[0]))
     except (UserError, IndexError, OSError, Image.DecompressionBombError):
         pass  # unreadable pictures are drawn, as missing ones are
     return None

@@ -61,8 +61,8 @@ def cut_scene(task: CutTask) -> Cut:
             cannot be written.
     """
     scene = read_scene(task.scene)
-    frames = scene.seen_frames
-    if scene.video is None or not all(isinstance(frame.frame_id, int) for frame in frames):
+    frames = [(frame.position, frame) for frame in scene.seen_frames if frame.position is not None]
+    if scene.video is None or len(frames) < len(scene.seen_frames):
         raise UserError(f"{task.scene}: has no video with numbered frames to cut clips from")
     rng = np.random.default_rng([task.seed, zlib.crc32(scene.scene_id.encode())])
     starts = sorted(rng.permutation(max(0, len(frames) - task.frames + 1))[: task.clips].tolist())
@@ -71,12 +71,12 @@ def cut_scene(task: CutTask) -> Cut:
     clips = {f"{origin}_{start}+{task.frames}": frames[start : start + task.frames] for start in starts}
     missing = {name: shown for name, shown in clips.items() if not (task.out / name / SCENE_FILE).is_file()}
     if missing:
-        numbers = sorted({int(frame.frame_id) for shown in missing.values() for frame in shown})
+        numbers = sorted({position for shown in missing.values() for position, _ in shown})
         decoded = decode_indices(task.scene.parent / scene.video, numbers).frames
         pictures = dict(zip(numbers, decoded, strict=True))
         for name, shown in missing.items():
-            fps = _rate(shown, task.scene)
-            _write(scene, task.out / name, shown, fps, [pictures[int(frame.frame_id)] for frame in shown])
+            clip = tuple(frame for _, frame in shown)
+            _write(scene, task.out / name, clip, _rate(clip, task.scene), [pictures[position] for position, _ in shown])
     return Cut(len(missing), len(clips) - len(missing))
 
 
@@ -85,7 +85,7 @@ def _write(scene: Scene, folder: Path, frames: tuple[Frame, ...], fps: float, pi
         scene,
         scene_id=folder.name,
         frames=tuple(
-            replace(frame, frame_id=i, timestamp=i / fps, image=None, depth=None, mask=None)
+            replace(frame, frame_id=i, video_index=None, timestamp=i / fps, image=None, depth=None, mask=None)
             for i, frame in enumerate(frames)
         ),
         sampled=None,

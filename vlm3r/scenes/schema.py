@@ -124,6 +124,15 @@ class Frame:
     mask: str | None = None
     """Files relative to the scene's root."""
     sightings: tuple[Sighting, ...] = ()
+    video_index: int | None = None
+    """Index in the scene's video; None where it is `frame_id`."""
+
+    @property
+    def position(self) -> int | None:
+        """Index in the scene's video; None where it is unknown."""
+        if self.video_index is not None:
+            return self.video_index
+        return self.frame_id if isinstance(self.frame_id, int) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +153,8 @@ class Scene:
     """Positions in `frames` of those that a model sees; None means all of them."""
     video: str | None = None
     split: str | None = None
+    mask_offset: int = 0
+    """Added to an instance id in the frames' masks, where 0 is no object; some data sets count instances from 0."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """How the record was made: generator, version, seed, settings."""
     source: Mapping[str, Any] = field(default_factory=dict)

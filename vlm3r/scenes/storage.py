@@ -83,6 +83,7 @@ def scene_record(scene: Scene) -> dict[str, Any]:
         "intrinsics": None if scene.intrinsics is None else asdict(scene.intrinsics),
         "sampled": None if scene.sampled is None else list(scene.sampled),
         "frames": [_frame_record(frame) for frame in scene.frames],
+        **({"mask_offset": scene.mask_offset} if scene.mask_offset else {}),
         "provenance": dict(scene.provenance),
         "source": json.dumps(scene.source) if scene.source else None,  # as text: it may hold NaN, which JSON may not
         "problems": list(scene.problems),
@@ -96,8 +97,8 @@ def _frame_record(frame: Frame) -> dict[str, Any]:
         "pose": None if frame.pose is None else frame.pose.tolist(),
         "sightings": [{k: v for k, v in asdict(s).items() if v is not None} for s in frame.sightings],
     }
-    files = {"image": frame.image, "depth": frame.depth, "mask": frame.mask}
-    return record | {name: value for name, value in files.items() if value is not None}
+    rest = {"image": frame.image, "depth": frame.depth, "mask": frame.mask, "video_index": frame.video_index}
+    return record | {name: value for name, value in rest.items() if value is not None}
 
 
 def read_scene(path: str | Path) -> Scene:
@@ -144,6 +145,7 @@ def scene_from_record(record: Record) -> Scene:
         sampled=_sampled(record.get("sampled"), len(frames)),
         video=fields.optional_text(record, "video"),
         split=fields.optional_text(record, "split"),
+        mask_offset=fields.integer(record.get("mask_offset", 0), "mask_offset"),
         provenance=fields.mapping(record.get("provenance", {}), "provenance"),
         source=_source(fields.optional_text(record, "source")),
         problems=tuple(fields.text(p, "problems") for p in fields.items(record.get("problems", []), "problems")),
@@ -181,7 +183,7 @@ def _frame(position: int, entry: Any) -> Frame:
     where = f"frames[{position}]"
     entry = fields.mapping(entry, where)
     try:
-        timestamp = entry.get("timestamp")
+        timestamp, index = entry.get("timestamp"), entry.get("video_index")
         sightings = fields.items(entry.get("sightings"), "sightings")
         return Frame(
             frame_id=read_frame_id(entry.get("frame_id")),
@@ -191,6 +193,7 @@ def _frame(position: int, entry: Any) -> Frame:
             depth=fields.optional_text(entry, "depth"),
             mask=fields.optional_text(entry, "mask"),
             sightings=tuple(_sighting(fields.mapping(s, "sighting")) for s in sightings),
+            video_index=None if index is None else fields.integer(index, "video_index"),
         )
     except FieldError as error:
         raise FieldError(f"{where}: {error}") from None

@@ -29,6 +29,13 @@ def test_the_video_is_h264_at_its_rate_and_looks_like_the_frames(tmp_path):
         assert np.abs(image.astype(int) - expected).mean() < 6
 
 
+def test_frames_are_shown_at_the_times_that_are_given(tmp_path):
+    times = [0.0, 0.1, 0.25, 0.3, 0.9, 1.0, 1.05, 1.5, 1.6, 1.7, 1.8, 2.4]
+    write_video(tmp_path / "a.mp4", frames(), 6.0, times=times)
+    with av.open(str(tmp_path / "a.mp4")) as video:
+        assert [float(frame.time) for frame in video.decode(video=0)] == pytest.approx(times, abs=1e-4)
+
+
 def littered(count):
     """Frames with flat areas, edges and grain, with memory in another state between them each time."""
     rng, chance = np.random.default_rng(0), np.random.default_rng()

@@ -52,6 +52,16 @@ def test_a_patch_s_shares_are_those_counted_pixel_by_pixel(rooms: Path) -> None:
                 assert made.shares[number, patch, column] == round(255 * seen.count(name) / 256)
 
 
+def test_ids_that_begin_at_zero_and_frames_with_names_give_the_same_patches(rooms: Path) -> None:
+    path = next(find_scenes(rooms))
+    scene = read_scene(path)
+    objects = tuple(dataclasses.replace(o, instance_id=(o.instance_id or 0) - 1) for o in scene.objects)
+    frames = tuple(dataclasses.replace(f, frame_id=f"f{i}", video_index=i) for i, f in enumerate(scene.frames))
+    real = dataclasses.replace(scene, objects=objects, frames=frames, mask_offset=1)
+    expected, found = (make_patches(each, path.parent, 32, 16) for each in (scene, real))
+    assert np.array_equal(found.shares, expected.shares) and np.array_equal(found.pictures, expected.pictures)
+
+
 def test_the_cache_gives_back_what_was_decoded_and_refuses_damage(rooms: Path, tmp_path: Path) -> None:
     task = PatchTask(next(find_scenes(rooms)), tmp_path, 32, 16)
     path = decode_scene(task)

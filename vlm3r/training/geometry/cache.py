@@ -137,7 +137,7 @@ def read_sequence(scene_file: Path, sizes: CacheSizes) -> RGBDSequence:
             f"{scene_file}: needs a video, intrinsics, and {FEWEST_FRAMES} frames with pose and depth; "
             "make scenes with `vlm3r scenes generate`"
         )
-    decoded = decode_indices(folder / scene.video, [_number(frame, scene_file) for frame in frames])
+    decoded = decode_indices(folder / scene.video, [_position(frame, scene_file) for frame in frames])
     side = (sizes.picture, sizes.picture)
     pictures = [np.asarray(Image.fromarray(f).resize(side, Image.Resampling.BICUBIC)) for f in decoded.frames]
     depth = [read_depth(folder / str(frame.depth), sizes.depth) for frame in frames]
@@ -174,10 +174,10 @@ def _squeezed(camera: Intrinsics, side: int) -> NDArray[np.float64]:
     return np.array([[x * camera.fx, 0, x * camera.cx], [0, y * camera.fy, y * camera.cy], [0, 0, 1]])
 
 
-def _number(frame: Frame, scene_file: Path) -> int:
-    if not isinstance(frame.frame_id, int):
+def _position(frame: Frame, scene_file: Path) -> int:
+    if frame.position is None:
         raise UserError(f"{scene_file}: frame {frame.frame_id} has a name instead of a number in the video")
-    return frame.frame_id
+    return frame.position
 
 
 def _key(scene_file: Path, scene: Scene, sizes: CacheSizes) -> str:

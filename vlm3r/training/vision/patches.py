@@ -20,6 +20,9 @@ from vlm3r.processing.video import decode_indices
 from vlm3r.scenes.schema import Scene
 from vlm3r.scenes.storage import read_scene
 
+MASK_VALUES = 1 << 16
+"""Masks are 16-bit pictures."""
+
 
 @dataclass(frozen=True)
 class PatchTask:
@@ -80,20 +83,20 @@ def read_patches(path: Path) -> Patches:
 
 def make_patches(scene: Scene, folder: Path, image_size: int, patch_size: int) -> Patches:
     """Decode the sampled frames of a scene and count what their patches show."""
-    sampled = scene.sampled if scene.sampled is not None else tuple(range(len(scene.frames)))
-    frames = [scene.frames[i] for i in sampled]
-    if scene.video is None or not frames or any(frame.mask is None for frame in frames):
+    masks = {frame.position: frame.mask for frame in scene.seen_frames if frame.mask and frame.position is not None}
+    if scene.video is None or not masks:
         raise UserError(f"{folder}: has no video or no instance masks; make scenes with `vlm3r scenes generate`")
-    decoded = decode_indices(folder / scene.video, [int(frame.frame_id) for frame in frames]).frames
+    decoded = decode_indices(folder / scene.video, list(masks)).frames
     square = (image_size, image_size)
     pictures = np.stack([np.asarray(Image.fromarray(f).resize(square, Image.Resampling.BICUBIC)) for f in decoded])
     categories = tuple(sorted({o.category for o in scene.objects}))
     number = {name: i + 1 for i, name in enumerate(categories)}
-    ids = [o.instance_id or 0 for o in scene.objects]
-    table = np.zeros(max(ids, default=0) + 1, np.int64)
-    table[ids] = [number[o.category] for o in scene.objects]
+    table = np.zeros(MASK_VALUES, np.int64)
+    for thing in scene.objects:
+        if thing.instance_id is not None and 0 < thing.instance_id + scene.mask_offset < MASK_VALUES:
+            table[thing.instance_id + scene.mask_offset] = number[thing.category]
     table[0] = 0
-    shares = [_shares(table, folder / str(frame.mask), image_size, patch_size, len(categories)) for frame in frames]
+    shares = [_shares(table, folder / mask, image_size, patch_size, len(categories)) for mask in masks.values()]
     return Patches(pictures, np.stack(shares), categories)
 
 
