@@ -1,0 +1,1 @@
+"""Raw downloads of real data sets: what their readers share, and how a scan becomes a scene folder."""
