@@ -35,7 +35,7 @@ def generate(
     Raises:
         UserError: `out` cannot be made.
     """
-    out = _made(out)
+    out = made_folder(out)
     tasks = (RoomTask(out, seed, index, settings) for index in range(rooms))
     began = time.perf_counter()
     made = kept = objects = 0
@@ -52,7 +52,7 @@ def generate(
             objects += outcome.value.objects
             backends.add(outcome.value.backend)
     minutes = (time.perf_counter() - began) / 60
-    _show(failures)
+    show_failures(failures)
     done = made + kept
     print(
         f"{done} of {rooms} rooms in {out}: {made} made, {kept} were there; "
@@ -72,7 +72,7 @@ def cut(scenes: Sequence[Path], out: Path, frames: int, clips: int, seed: int, w
     twice = [name for name, count in Counter(map(folder_name, files)).items() if count > 1]
     if twice:
         raise UserError(f"{twice[0]}: is in two of the folders, and clips are named by it; give one of them")
-    out = _made(out)
+    out = made_folder(out)
     tasks = [CutTask(file, out, frames, clips, seed) for file in files]
     made = kept = 0
     failures: list[str] = []
@@ -84,14 +84,14 @@ def cut(scenes: Sequence[Path], out: Path, frames: int, clips: int, seed: int, w
                 failures.append(_named(outcome.item.scene, outcome.error or "no reason given"))
                 continue
             made, kept = made + outcome.value.made, kept + outcome.value.kept
-    _show(failures)
+    show_failures(failures)
     print(f"{made + kept} clips of {frames} frames from {len(tasks)} scenes in {out}: {made} made, {kept} were there")
     if not failures and not made + kept:
         say(f"no scene has {frames} frames that a model sees; give a smaller --frames")
     return 1 if failures or not made + kept else 0
 
 
-def _made(out: Path) -> Path:
+def made_folder(out: Path) -> Path:
     """The folder, made if it is not there."""
     out = out.resolve()
     try:
@@ -106,7 +106,8 @@ def _named(file: Path, reason: str) -> str:
     return reason if str(file) in reason else f"{file}: {reason}"
 
 
-def _show(failures: Sequence[str]) -> None:
+def show_failures(failures: Sequence[str]) -> None:
+    """Say the first reasons, and how many more there are."""
     for failure in failures[:SHOWN_FAILURES]:
         say(failure)
     if len(failures) > SHOWN_FAILURES:

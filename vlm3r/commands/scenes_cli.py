@@ -1,4 +1,4 @@
-"""Options of `vlm3r scenes`: annotated 3-D scenes made from a seed."""
+"""Options of `vlm3r scenes`: annotated 3-D scenes, made from a seed or from downloads of real ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(help="Annotated 3-D scenes: furnished rooms made from a seed.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Annotated 3-D scenes: rooms made from a seed, and real ones from their downloads.", rich_markup_mode=None
+)
 
 
 @app.callback()
 def scenes() -> None:
-    """Annotated 3-D scenes: furnished rooms made from a seed."""
+    """Annotated 3-D scenes: rooms made from a seed, and real ones from their downloads."""
 
 
 @app.command()
@@ -56,3 +58,43 @@ def cut(
     from vlm3r.commands import scenes as command
 
     raise typer.Exit(command.cut(scenes, out, frames, clips, seed, workers))
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[Literal["scannet", "scannetpp", "arkitscenes"], typer.Argument(help="Whose download it is.")],
+    raw: Annotated[Path, typer.Option(help="Folder of the download, as its own tools lay it out.")],
+    out: Annotated[Path, typer.Option(help="Folder that receives one folder per scene.")],
+    split: Annotated[str | None, typer.Option(help="One of the data set's own, such as train. Default: all.")] = None,
+    labels: Annotated[
+        Literal["ours", "published", "vsibench"],
+        typer.Option(help="Names of objects: our synonyms; the published training data's; the benchmark's."),
+    ] = "ours",
+    published: Annotated[
+        bool, typer.Option("--published", help="Sizes, cameras, poses and choice of scans as published.")
+    ] = False,
+    route: Annotated[
+        str | None,
+        typer.Option(
+            help="Recording or camera: scannet registered, published; scannetpp dslr, dslr-test, dslr-all, iphone, "
+            "iphone-colmap; arkitscenes auto, mov, lowres. Default: the first of them."
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option(min=32, help="Most pixels along a picture's longer side.")] = 640,
+    frames: Annotated[int, typer.Option(min=1, help="Frames that a model is to see; they get depth and masks.")] = 32,
+    dense: Annotated[bool, typer.Option("--dense", help="Depth, masks and 2-D boxes for every frame.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Use ScanNet recordings that are cut short as far as they go.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first scans, for a trial.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides sampled points, and one scan of each visit.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Local processes, or a Ray cluster.")] = "local",
+) -> None:
+    """Make scenes of a licensed download of ScanNet, ScanNet++ or ARKitScenes; continues after a stop."""
+    from vlm3r.commands import prepare as command
+    from vlm3r.scenes.raw.prepare import PrepareSettings
+
+    settings = PrepareSettings(labels, published, size, frames, dense, partial, seed)
+    choice = command.Choice(dataset, raw, split, route, limit)
+    raise typer.Exit(command.prepare(choice, out, settings, workers, engine))
