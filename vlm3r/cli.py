@@ -17,7 +17,7 @@ from vlm3r.commands.geometry_cli import app as geometry_app
 from vlm3r.commands.plan_cli import plan
 from vlm3r.commands.publish_cli import publish
 from vlm3r.commands.qa_cli import app as qa_app
-from vlm3r.commands.scenes_cli import app as scenes_app
+from vlm3r.commands.scenes_check_cli import app as scenes_app
 from vlm3r.commands.train_cli import train
 from vlm3r.errors import UserError
 
